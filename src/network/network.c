@@ -1,0 +1,3 @@
+#include "network/internal.h"
+
+const char *const es_tier_names[ES_TIER_COUNT] = {"device", "edge", "network", "cloud"};
