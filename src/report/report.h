@@ -1,0 +1,39 @@
+/*
+ * report: tables for the terminal, one self-contained HTML page, SVG charts, CSV.
+ *
+ * Told from scenario, plans and outcomes alone; it never asks the programs that wrote them, and
+ * cannot tell a simulated outcome from a real one. Same inputs, same bytes: no clock, no locale.
+ */
+#ifndef ES_REPORT_REPORT_H
+#define ES_REPORT_REPORT_H
+
+#include "outcome/outcome.h"
+
+/* One column of the comparison: a plan, what was predicted for it, what happened. */
+typedef struct es_report_case {
+    const char *label;           /* "plan", "device only", "cloud only" */
+    const es_plan *plan;         /* may be NULL */
+    const es_outcome *predicted; /* from simulate; may be NULL */
+    const es_outcome *measured;  /* from a run; may be NULL */
+    const char *note;            /* why a case has no outcome, e.g. "no feasible plan"; or NULL */
+} es_report_case;
+
+typedef struct es_report {
+    const char *title; /* NULL: the scenario's name */
+    const es_scenario *scenario;
+    size_t case_count;
+    const es_report_case *cases; /* the first is the one recommended */
+    const char *made_by;         /* "estran 0.1.0 (abc1234)", shown in the footer; may be NULL */
+    const char *machine;         /* what the run ran on; may be NULL */
+} es_report;
+
+/* The comparison as a table of at most width columns (>= 60); ANSI bold when color. */
+void es_report_text(const es_report *report, size_t width, bool color, es_text *out);
+
+/* A whole page: no script from elsewhere, no font, no request; light and dark. */
+void es_report_html(const es_report *report, es_text *out);
+
+/* One row per case, slot and class. */
+void es_report_csv(const es_report *report, es_text *out);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * serve: the world in real time. A node process runs segments; a run starts one process per node of
+ * a scenario on loopback, emulates the links in user space, drives real requests and records the
+ * outcome.
+ *
+ * Life of a node: init -> listen -> configured by its controller -> serves -> stop (asked, or its
+ * controller's connection ends: no orphan stays). Defaults listen on loopback only.
+ * Protocol: src/serve/README.md.
+ */
+#ifndef ES_SERVE_SERVE_H
+#define ES_SERVE_SERVE_H
+
+#include "outcome/outcome.h"
+
+#include <signal.h>
+
+typedef struct es_node_opts {
+    const char *name;        /* shown in messages */
+    const char *address;     /* default "127.0.0.1" */
+    uint16_t port;           /* 0: any; the port is told to out_ready */
+    int ready_fd;            /* the line "ready PORT\n" is written here; default 1 */
+    const char *ort_library; /* NULL: the default search */
+    uint32_t queue_capacity; /* requests that may wait; default 1024 */
+} es_node_opts;
+
+es_node_opts es_node_opts_default(void);
+
+/* Runs a node until its controller goes, or *stop becomes non-zero. */
+es_status es_node_serve(es_node_opts opts, volatile sig_atomic_t *stop,
+                        es_error *err) ES_MUST_CHECK;
+
+typedef struct es_run_opts {
+    const char *program;         /* executable that has the verb `node`; required */
+    const char *label;           /* of the outcome; default "plan" */
+    const char *ort_library;     /* NULL: the default search */
+    uint64_t seed;               /* 0: the scenario's */
+    double duration_s;           /* 0: the scenario's slots */
+    double warm_up_s;            /* requests before time 0 that are not recorded; default 0.5 */
+    volatile sig_atomic_t *stop; /* set by Ctrl-C; may be NULL */
+    void (*progress)(void *context, double done_s, double total_s, uint64_t answered,
+                     uint64_t failed);
+    void *progress_context;
+} es_run_opts;
+
+es_run_opts es_run_opts_default(void);
+
+/*
+ * Starts the processes, drives the demand open loop (arrivals by seed, not held back by slow
+ * answers), stops every process, seals the outcome. A node that dies is reported in the outcome
+ * (died, failed counts) and does not end the run. Needs files on all segments that the plan hosts.
+ * Cancelled by *stop: ES_ERR_CANCELLED after every process is gone.
+ */
+es_status es_run_plan(es_arena *arena, const es_scenario *scenario, const es_plan *plan,
+                      es_run_opts opts, const es_outcome **out_outcome,
+                      es_error *err) ES_MUST_CHECK;
+
+#endif
