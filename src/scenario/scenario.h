@@ -56,6 +56,7 @@ typedef struct es_kind {
     const char *name;
     double macs_per_s; /* 0: unknown */
     double slowdown; /* >= 1: this kind is the host of `estran run`, so many times slower; 0: no */
+    double server_w; /* above idle, of one busy processor: energy where none was measured */
 } es_kind;
 
 /* Time and dynamic energy of one segment on one kind. */
@@ -118,7 +119,7 @@ typedef struct es_scenario {
     double slot_s;       /* > 0 */
     uint32_t slot_count; /* >= 1 */
     const es_network *network;
-    const es_routes *routes; /* all pairs, read-only */
+    es_routes *routes; /* all pairs, computed: calls only read */
     uint32_t kind_count;
     const es_kind *kinds;
     const uint32_t *node_kinds; /* per node, an index into kinds */
