@@ -87,8 +87,7 @@ typedef struct es_topology_maker {
     const char *file;  /* for errors */
     const char *name;  /* "" until the importer knows */
     bool directed;
-    bool maybe_plane; /* coordinates are x, y that need not be degrees */
-    bool is_plane;    /* one of them was not */
+    bool is_plane; /* some coordinates are x, y on a drawing, not degrees */
     es_topology_node_array nodes;
     es_pending_array edges;
     es_pending_array demands;
@@ -127,6 +126,10 @@ es_status es_draft_set_number(es_topology_maker *maker, es_draft *draft, es_attr
                               const char *name, double number, es_place place,
                               es_error *err) ES_MUST_CHECK;
 
+/* Sets the position from coordinates that may be degrees (x east, y north) or places on a drawing:
+ * one pair outside the globe makes the whole file a drawing. */
+void es_draft_set_plane(es_topology_maker *maker, es_draft *draft, double x, double y);
+
 /* Takes a whole draft: the node must have an id, the edge both ends. */
 es_status es_maker_node(es_topology_maker *maker, const es_draft *draft,
                         es_error *err) ES_MUST_CHECK;
@@ -144,6 +147,14 @@ es_status es_maker_number(const es_topology_maker *maker, const char *text, cons
 
 /* Bits per second of an SNDlib unit; 0 when it is not known. */
 double es_sndlib_unit_bps(const char *unit);
+
+/* Bandwidths and demand rates were taken in that unit: makes them bits per second, 0 when the unit
+ * is not known (0). */
+es_status es_maker_scale(es_topology_maker *maker, double unit_bps, es_error *err) ES_MUST_CHECK;
+
+/* The bandwidth of an SNDlib link: what is installed; where nothing is, the smallest module that
+ * could be. */
+double es_sndlib_capacity(double installed, double module_smallest);
 
 /* The readers: bytes are terminated and hold no NUL. */
 es_status es_topology_read_gml(es_topology_maker *maker, const char *bytes, size_t size,
