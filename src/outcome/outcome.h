@@ -23,6 +23,11 @@ double es_histogram_mean(const es_histogram *histogram); /* exact; NAN when empt
 double es_histogram_max(const es_histogram *histogram);  /* exact; NAN when empty */
 /* q in [0, 1]: interpolated inside its bucket; NAN when empty. */
 double es_histogram_quantile(const es_histogram *histogram, double q);
+double es_histogram_min(const es_histogram *histogram); /* exact; NAN when empty */
+/* Share of the weight at or below value_s, interpolated inside its bucket; NAN when empty. */
+double es_histogram_share_below(const es_histogram *histogram, double value_s);
+/* ES_ERR_NOMEM when an add or a merge found the arena full: the histogram then misses weight. */
+es_status es_histogram_status(const es_histogram *histogram, es_error *err) ES_MUST_CHECK;
 
 typedef enum es_fate {
     ES_FATE_SERVED,
@@ -32,9 +37,9 @@ typedef enum es_fate {
     ES_FATE_COUNT
 } es_fate;
 
-/* One request, or `weight` fluid requests that fared alike. */
+/* One request, or `weight` fluid requests that fared alike; the figures are per request. */
 typedef struct es_sample {
-    uint32_t slot;
+    uint32_t slot; /* in which it arrived */
     es_class_id class_id;
     es_fate fate;
     double weight;           /* > 0; 1 for a real request */
@@ -81,13 +86,18 @@ typedef struct es_outcome {
     const char *const *class_names; /* "task at node" */
     const char *const *node_names;
     const es_outcome_row *rows;       /* [slot][class] */
+    const es_outcome_row *slot_rows;  /* [slot], over all classes */
     const es_outcome_row *class_rows; /* [class], over all slots */
     es_outcome_row total;
-    const es_node_use *node_uses; /* [slot][node] */
-    double energy_idle_j;         /* over all nodes and slots */
-    double energy_total_j;        /* compute + network + idle */
-    double objective_per_s;       /* what the run cost per second, as the scenario weighs it; idle
-                                     and hosting as in the plan */
+    const es_histogram *const *class_histograms; /* [class], latency of the served; never NULL */
+    const es_histogram *histogram;               /* of all classes */
+    const es_node_use *node_uses;                /* [slot][node] */
+    double energy_idle_j;                        /* over all nodes and slots */
+    double energy_total_j;                       /* compute + network + idle */
+    double carbon_idle_g;   /* of energy_idle_j, at each node's grid; rows hold the rest */
+    double objective_per_s; /* what the run cost per second, as the scenario weighs it; idle
+                         and hosting as in the plan; refused and failed at the refusal
+                         cost: NAN when there are some and refusing is not allowed */
     size_t pipeline_count;
     const char *const *pipeline_names;
     const double *pipeline_served; /* [pipeline] requests */
@@ -99,17 +109,32 @@ typedef struct es_outcome_recorder es_outcome_recorder;
 es_status es_outcome_recorder_new(es_arena *arena, const es_scenario *scenario, const es_plan *plan,
                                   const char *label, const char *source, uint64_t seed,
                                   es_outcome_recorder **out_recorder, es_error *err) ES_MUST_CHECK;
+/* weight (> 0) requests of a class came in a slot. Optional: a recorder that is told arrivals holds
+ * the fates against them when it seals; one that is not takes arrived as the sum of the fates. */
+es_status es_outcome_arrive(es_outcome_recorder *recorder, uint32_t slot, es_class_id class_id,
+                            double weight, es_error *err) ES_MUST_CHECK;
+/* ES_ERR_ARG names the member that is out of range; the recorder is then as before. */
 es_status es_outcome_add(es_outcome_recorder *recorder, const es_sample *sample,
                          es_error *err) ES_MUST_CHECK;
+/* Adds up when called several times for one node and slot. */
 es_status es_outcome_add_node(es_outcome_recorder *recorder, const es_node_use *use,
                               es_error *err) ES_MUST_CHECK;
+/* Ends recording. ES_ERR_INTERNAL: `slot 3, class 'x': arrived 5, but served 3 + ...`. O(slots *
+ * classes * buckets). */
 es_status es_outcome_seal(es_outcome_recorder *recorder, const es_outcome **out_outcome,
                           es_error *err) ES_MUST_CHECK;
 
 /* JSON lines: a header, one line per slot and class with arrivals, one per slot and node, a total.
  */
 void es_outcome_write(const es_outcome *outcome, es_text *out);
+
+/* Errors start with file:line: ES_ERR_PARSE, ES_ERR_IO, ES_ERR_LIMIT, ES_ERR_NOMEM. Writing what
+ * was loaded gives the same bytes. */
 es_status es_outcome_load(es_arena *arena, const char *path, const es_outcome **out_outcome,
                           es_error *err) ES_MUST_CHECK;
+
+/* The same from bytes; name stands for the file. */
+es_status es_outcome_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
+                           const es_outcome **out_outcome, es_error *err) ES_MUST_CHECK;
 
 #endif
