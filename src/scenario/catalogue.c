@@ -14,14 +14,14 @@ static es_status read_task(es_reader *reader, const es_doc *map, es_task *task, 
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "input_bytes", "output_bytes", "deadline_ms",
                               "quality_min"));
     *task = (es_task){.deadline_s = INFINITY};
-    ES_TRY(es_names_add(reader->arena, &reader->tasks, map, &task->name, err));
+    ES_TRY(es_scenario_names_add(reader->arena, &reader->tasks, map, &task->name, err));
     ES_TRY(
         es_doc_need_number(map, "input_bytes", 0, ES_SCENARIO_BYTES_MAX, &task->input_bytes, err));
     ES_TRY(es_doc_need_number(map, "output_bytes", 0, ES_SCENARIO_BYTES_MAX, &task->output_bytes,
                               err));
     double deadline_ms = INFINITY;
-    ES_TRY(
-        es_field_get_positive(map, "deadline_ms", ES_SCENARIO_TIME_S_MAX * 1e3, &deadline_ms, err));
+    ES_TRY(es_scenario_field_get_positive(map, "deadline_ms", ES_SCENARIO_TIME_S_MAX * 1e3,
+                                          &deadline_ms, err));
     task->deadline_s = deadline_ms / 1e3;
     return es_doc_get_number(map, "quality_min", 0, 1, &task->quality_min, err);
 }
@@ -29,13 +29,13 @@ static es_status read_task(es_reader *reader, const es_doc *map, es_task *task, 
 static es_status read_tasks(es_reader *reader, const es_doc *root, es_error *err)
 {
     const es_doc *list = NULL;
-    ES_TRY(es_field_need_items(root, "tasks", &list, err));
+    ES_TRY(es_scenario_field_need_items(root, "tasks", &list, err));
     size_t count = list->as.list.count;
-    ES_TRY(es_names_init(reader->scratch, &reader->tasks, "task", count, err));
+    ES_TRY(es_scenario_names_init(reader->scratch, &reader->tasks, "task", count, err));
     es_task *tasks = NULL;
-    ES_TRY(es_field_take(reader->arena, count, sizeof *tasks, "tasks", &tasks, err));
-    ES_TRY(es_field_take(reader->scratch, count, sizeof *reader->task_places, "tasks",
-                         &reader->task_places, err));
+    ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *tasks, "tasks", &tasks, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *reader->task_places, "tasks",
+                                  &reader->task_places, err));
     for (size_t i = 0; i < count; i++) {
         reader->task_places[i] = list->as.list.items[i];
         ES_TRY(read_task(reader, list->as.list.items[i], &tasks[i], err));
@@ -60,7 +60,7 @@ static bool file_size(const char *path, double *out_bytes)
 static es_status read_memory(const es_doc *map, es_segment *segment, es_error *err)
 {
     segment->memory_bytes = NAN;
-    ES_TRY(es_field_get_memory(map, &segment->memory_bytes, err));
+    ES_TRY(es_scenario_field_get_memory(map, &segment->memory_bytes, err));
     if (!isnan(segment->memory_bytes) || file_size(segment->file, &segment->memory_bytes))
         return ES_OK;
     if (segment->file == NULL)
@@ -80,17 +80,18 @@ static es_status read_on(es_reader *reader, const es_doc *map, uint32_t segment,
     const char *kind = NULL;
     ES_TRY(es_doc_need_text(map, "kind", &kind, err));
     if (strcmp(kind, HOST) != 0)
-        ES_TRY(es_names_need(&reader->kinds, map, "kind", &on.kind, err));
+        ES_TRY(es_scenario_names_need(&reader->kinds, map, "kind", &on.kind, err));
     for (size_t i = reader->on.count; i > 0 && reader->on.items[i - 1].segment == segment; i--) {
         if (reader->on.items[i - 1].kind == on.kind)
             return es_doc_fail(es_doc_find(map, "kind"), err,
                                "kind '%s' already has a time in this segment", kind);
     }
     double time_ms = 0;
-    ES_TRY(es_field_need_positive(map, "time_ms", ES_SCENARIO_TIME_S_MAX * 1e3, &time_ms, err));
+    ES_TRY(es_scenario_field_need_positive(map, "time_ms", ES_SCENARIO_TIME_S_MAX * 1e3, &time_ms,
+                                           err));
     on.time_s = time_ms / 1e3;
-    ES_TRY(
-        es_field_get_scaled(map, "energy_mj", 1e-3, ES_SCENARIO_ENERGY_J_MAX, &on.energy_j, err));
+    ES_TRY(es_scenario_field_get_scaled(map, "energy_mj", 1e-3, ES_SCENARIO_ENERGY_J_MAX,
+                                        &on.energy_j, err));
     if (on.kind == ES_INDEX_NONE && !isnan(on.energy_j))
         return es_doc_fail(es_doc_find(map, "energy_mj"), err,
                            "energy of the host says nothing about a node; "
@@ -104,10 +105,10 @@ static es_status read_segment(es_reader *reader, const es_doc *map, uint32_t ind
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "variant", "file", "memory_mb", "memory_bytes",
                               "output_bytes", "work_macs", "hosting_cost_per_s", "on"));
     es_segment *segment = &reader->segment_items[index];
-    ES_TRY(es_names_add(reader->arena, &reader->segments, map, &segment->name, err));
+    ES_TRY(es_scenario_names_add(reader->arena, &reader->segments, map, &segment->name, err));
     const char *variant = segment->name;
     ES_TRY(es_doc_get_text(map, "variant", &variant, err));
-    ES_TRY(es_field_copy(reader->arena, variant, &segment->variant, err));
+    ES_TRY(es_scenario_field_copy(reader->arena, variant, &segment->variant, err));
     const char *file = NULL;
     ES_TRY(es_doc_get_text(map, "file", &file, err));
     if (file != NULL && *file == '\0')
@@ -136,13 +137,13 @@ static es_status read_segment(es_reader *reader, const es_doc *map, uint32_t ind
 static es_status read_segments(es_reader *reader, const es_doc *root, es_error *err)
 {
     const es_doc *list = NULL;
-    ES_TRY(es_field_need_items(root, "segments", &list, err));
+    ES_TRY(es_scenario_field_need_items(root, "segments", &list, err));
     size_t count = list->as.list.count;
-    ES_TRY(es_names_init(reader->scratch, &reader->segments, "segment", count, err));
-    ES_TRY(es_field_take(reader->arena, count, sizeof *reader->segment_items, "segments",
-                         &reader->segment_items, err));
+    ES_TRY(es_scenario_names_init(reader->scratch, &reader->segments, "segment", count, err));
+    ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *reader->segment_items, "segments",
+                                  &reader->segment_items, err));
     bool *given = NULL;
-    ES_TRY(es_field_take(reader->scratch, count, sizeof *given, "segments", &given, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *given, "segments", &given, err));
     for (size_t i = 0; i < count; i++)
         ES_TRY(read_segment(reader, list->as.list.items[i], (uint32_t)i, &given[i], err));
     reader->segment_output_given = given;
@@ -151,7 +152,7 @@ static es_status read_segments(es_reader *reader, const es_doc *root, es_error *
     return ES_OK;
 }
 
-es_status es_read_catalogue(es_reader *reader, const es_doc *root, es_error *err)
+es_status es_scenario_read_catalogue(es_reader *reader, const es_doc *root, es_error *err)
 {
     ES_TRY(read_tasks(reader, root, err));
     return read_segments(reader, root, err);

@@ -34,10 +34,10 @@ static es_status find_parts(const es_reader *reader, es_parts *parts, es_error *
     const es_scenario *scenario = reader->scenario;
     uint32_t nodes = es_network_node_count(scenario->network);
     size_t segments = scenario->segment_count;
-    ES_TRY(es_field_take(reader->scratch, nodes, sizeof *parts->of_node, "parts of the network",
-                         &parts->of_node, err));
-    ES_TRY(es_field_take(reader->scratch, nodes * segments, sizeof *parts->hosts,
-                         "parts of the network", &parts->hosts, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, nodes, sizeof *parts->of_node,
+                                  "parts of the network", &parts->of_node, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, nodes * segments, sizeof *parts->hosts,
+                                  "parts of the network", &parts->hosts, err));
     for (uint32_t v = 0; v < nodes; v++) {
         uint32_t part = 0;
         while (part < v && (parts->of_node[part] != part || !can_reach(scenario, part, v) ||

@@ -10,8 +10,8 @@ static es_status check_positive(const es_doc *map, const char *key, double numbe
     return es_doc_fail(es_doc_find(map, key), err, "%.17g must be > 0", number);
 }
 
-es_status es_field_get_positive(const es_doc *map, const char *key, double max, double *out,
-                                es_error *err)
+es_status es_scenario_field_get_positive(const es_doc *map, const char *key, double max,
+                                         double *out, es_error *err)
 {
     double number = 1;
     ES_TRY(es_doc_get_number(map, key, 0, max, &number, err));
@@ -22,15 +22,15 @@ es_status es_field_get_positive(const es_doc *map, const char *key, double max, 
     return ES_OK;
 }
 
-es_status es_field_need_positive(const es_doc *map, const char *key, double max, double *out,
-                                 es_error *err)
+es_status es_scenario_field_need_positive(const es_doc *map, const char *key, double max,
+                                          double *out, es_error *err)
 {
     ES_TRY(es_doc_need_number(map, key, 0, max, out, err));
     return check_positive(map, key, *out, err);
 }
 
-es_status es_field_get_scaled(const es_doc *map, const char *key, double scale, double max,
-                              double *out, es_error *err)
+es_status es_scenario_field_get_scaled(const es_doc *map, const char *key, double scale, double max,
+                                       double *out, es_error *err)
 {
     double number = NAN;
     ES_TRY(es_doc_get_number(map, key, 0, max / scale, &number, err));
@@ -39,7 +39,7 @@ es_status es_field_get_scaled(const es_doc *map, const char *key, double scale, 
     return ES_OK;
 }
 
-es_status es_field_get_memory(const es_doc *map, double *out, es_error *err)
+es_status es_scenario_field_get_memory(const es_doc *map, double *out, es_error *err)
 {
     double megabytes = NAN;
     double bytes = NAN;
@@ -55,7 +55,8 @@ es_status es_field_get_memory(const es_doc *map, double *out, es_error *err)
     return ES_OK;
 }
 
-es_status es_field_need_items(const es_doc *map, const char *key, const es_doc **out, es_error *err)
+es_status es_scenario_field_need_items(const es_doc *map, const char *key, const es_doc **out,
+                                       es_error *err)
 {
     ES_TRY(es_doc_need_list(map, key, out, err));
     if ((*out)->as.list.count == 0)
@@ -63,7 +64,7 @@ es_status es_field_need_items(const es_doc *map, const char *key, const es_doc *
     return ES_OK;
 }
 
-es_status es_field_at(const es_doc *value, es_status status, es_error *err)
+es_status es_scenario_field_at(const es_doc *value, es_status status, es_error *err)
 {
     if (status != ES_ERR_ARG)
         return status;
@@ -73,8 +74,8 @@ es_status es_field_at(const es_doc *value, es_status status, es_error *err)
     return es_doc_fail(value, err, "%s", es_error_text(&lower));
 }
 
-es_status es_field_take(es_arena *arena, size_t count, size_t size, const char *what, void *out,
-                        es_error *err)
+es_status es_scenario_field_take(es_arena *arena, size_t count, size_t size, const char *what,
+                                 void *out, es_error *err)
 {
     void *items = es_arena_take(arena, count, size);
     if (items == NULL)
@@ -83,7 +84,7 @@ es_status es_field_take(es_arena *arena, size_t count, size_t size, const char *
     return ES_OK;
 }
 
-es_status es_field_copy(es_arena *arena, const char *text, const char **out, es_error *err)
+es_status es_scenario_field_copy(es_arena *arena, const char *text, const char **out, es_error *err)
 {
     if (text == NULL) {
         *out = NULL;

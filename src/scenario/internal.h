@@ -28,7 +28,7 @@ enum { ES_SCENARIO_NAME_MAX = 128 };             /* bytes of a name */
 #define ES_SCENARIO_CARBON_MAX 1e6
 
 /* Names of one sort of thing, in order, found in O(1). */
-typedef struct es_names {
+typedef struct es_scenario_names {
     const char *what;     /* "kind", for messages */
     const char **items;   /* in the scenario's arena */
     const es_doc **where; /* the value that gave each name */
@@ -36,7 +36,7 @@ typedef struct es_names {
     uint32_t capacity;
     uint32_t *slots; /* hash table of index + 1; 0: empty */
     uint32_t slot_count;
-} es_names;
+} es_scenario_names;
 
 /* What a kind or a node says about its hardware; NAN: not said. */
 typedef struct es_hardware {
@@ -71,67 +71,71 @@ typedef struct es_reader {
     const char *folder;
     es_scenario *scenario;
 
-    es_names kinds; /* the declared ones; nodes may add rows of their own behind them */
+    es_scenario_names kinds; /* the declared ones; nodes may add rows of their own behind them */
     const es_hardware *kind_hardware;
     ES_ARRAY(es_row) rows;
-    es_names nodes;
+    es_scenario_names nodes;
 
-    es_names tasks;
+    es_scenario_names tasks;
     const es_doc **task_places; /* the map of each task */
-    es_names segments;
+    es_scenario_names segments;
     es_segment *segment_items;
     const bool *segment_output_given;
     ES_ARRAY(es_on) on; /* grouped by segment */
-    es_names pipelines;
+    es_scenario_names pipelines;
     const es_doc **pipeline_places; /* in the order of scenario->pipelines */
     const es_doc **class_places;
 } es_reader;
 
 /* ---- names.c ---- */
-es_status es_names_init(es_arena *scratch, es_names *names, const char *what, size_t capacity,
-                        es_error *err) ES_MUST_CHECK;
+es_status es_scenario_names_init(es_arena *scratch, es_scenario_names *names, const char *what,
+                                 size_t capacity, es_error *err) ES_MUST_CHECK;
 /* Adds map.name; fails on a missing, bad or taken name. */
-es_status es_names_add(es_arena *arena, es_names *names, const es_doc *map, const char **out_name,
-                       es_error *err) ES_MUST_CHECK;
+es_status es_scenario_names_add(es_arena *arena, es_scenario_names *names, const es_doc *map,
+                                const char **out_name, es_error *err) ES_MUST_CHECK;
 /* ES_INDEX_NONE when absent. */
-uint32_t es_names_find(const es_names *names, const char *name);
+uint32_t es_scenario_names_find(const es_scenario_names *names, const char *name);
 /* The thing that value names; an unknown name is an error that offers the nearest. */
-es_status es_names_expect(const es_names *names, const es_doc *value, uint32_t *out_index,
-                          es_error *err) ES_MUST_CHECK;
-es_status es_names_need(const es_names *names, const es_doc *map, const char *key,
-                        uint32_t *out_index, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_names_expect(const es_scenario_names *names, const es_doc *value,
+                                   uint32_t *out_index, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_names_need(const es_scenario_names *names, const es_doc *map, const char *key,
+                                 uint32_t *out_index, es_error *err) ES_MUST_CHECK;
 
 /* ---- fields.c: getters on top of the schema walker ---- */
 /* Like es_doc_get_number and es_doc_need_number with 0 excluded; max inclusive. */
-es_status es_field_get_positive(const es_doc *map, const char *key, double max, double *out,
-                                es_error *err) ES_MUST_CHECK;
-es_status es_field_need_positive(const es_doc *map, const char *key, double max, double *out,
-                                 es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_get_positive(const es_doc *map, const char *key, double max,
+                                         double *out, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_need_positive(const es_doc *map, const char *key, double max,
+                                          double *out, es_error *err) ES_MUST_CHECK;
 /* Reads key in a unit that is `scale` of ours; max is in ours. Absent: *out stays. */
-es_status es_field_get_scaled(const es_doc *map, const char *key, double scale, double max,
-                              double *out, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_get_scaled(const es_doc *map, const char *key, double scale, double max,
+                                       double *out, es_error *err) ES_MUST_CHECK;
 /* memory_mb or memory_bytes, not both. Absent: *out stays. */
-es_status es_field_get_memory(const es_doc *map, double *out, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_get_memory(const es_doc *map, double *out, es_error *err) ES_MUST_CHECK;
 /* A list under key with at least one item. */
-es_status es_field_need_items(const es_doc *map, const char *key, const es_doc **out,
-                              es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_need_items(const es_doc *map, const char *key, const es_doc **out,
+                                       es_error *err) ES_MUST_CHECK;
 /* Gives status back; an ES_ERR_ARG of a lower module becomes a parse error at value. */
-es_status es_field_at(const es_doc *value, es_status status, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_at(const es_doc *value, es_status status, es_error *err) ES_MUST_CHECK;
 /* Zeroed memory or ES_ERR_NOMEM; use with an explicit type at the call. */
-es_status es_field_take(es_arena *arena, size_t count, size_t size, const char *what, void *out,
-                        es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_take(es_arena *arena, size_t count, size_t size, const char *what,
+                                 void *out, es_error *err) ES_MUST_CHECK;
 /* A copy of text (NULL gives NULL). */
-es_status es_field_copy(es_arena *arena, const char *text, const char **out,
-                        es_error *err) ES_MUST_CHECK;
+es_status es_scenario_field_copy(es_arena *arena, const char *text, const char **out,
+                                 es_error *err) ES_MUST_CHECK;
 
 /* ---- places.c, catalogue.c, pipelines.c, wishes.c: the sections of the document ---- */
-es_status es_read_places(es_reader *reader, const es_doc *root, es_error *err) ES_MUST_CHECK;
-es_status es_read_catalogue(es_reader *reader, const es_doc *root, es_error *err) ES_MUST_CHECK;
-es_status es_read_pipelines(es_reader *reader, const es_doc *root, es_error *err) ES_MUST_CHECK;
-es_status es_read_wishes(es_reader *reader, const es_doc *root, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_read_places(es_reader *reader, const es_doc *root,
+                                  es_error *err) ES_MUST_CHECK;
+es_status es_scenario_read_catalogue(es_reader *reader, const es_doc *root,
+                                     es_error *err) ES_MUST_CHECK;
+es_status es_scenario_read_pipelines(es_reader *reader, const es_doc *root,
+                                     es_error *err) ES_MUST_CHECK;
+es_status es_scenario_read_wishes(es_reader *reader, const es_doc *root,
+                                  es_error *err) ES_MUST_CHECK;
 
 /* ---- services.c ---- */
-es_status es_services_resolve(es_reader *reader, es_error *err) ES_MUST_CHECK;
+es_status es_scenario_services_resolve(es_reader *reader, es_error *err) ES_MUST_CHECK;
 
 /* ---- check.c: every stage has a node, every class an answer ---- */
 es_status es_scenario_check(const es_reader *reader, es_error *err) ES_MUST_CHECK;

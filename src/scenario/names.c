@@ -9,22 +9,24 @@ static uint32_t hash(const char *name)
     return value;
 }
 
-es_status es_names_init(es_arena *scratch, es_names *names, const char *what, size_t capacity,
-                        es_error *err)
+es_status es_scenario_names_init(es_arena *scratch, es_scenario_names *names, const char *what,
+                                 size_t capacity, es_error *err)
 {
     if (capacity >= UINT32_MAX / 4)
         return es_fail(err, ES_ERR_LIMIT, "%zu %ss are too many", capacity, what);
     uint32_t slots = 8;
     while (slots < 2 * capacity)
         slots *= 2;
-    *names = (es_names){.what = what, .capacity = (uint32_t)capacity, .slot_count = slots};
-    ES_TRY(es_field_take(scratch, capacity, sizeof *names->items, what, &names->items, err));
-    ES_TRY(es_field_take(scratch, capacity, sizeof *names->where, what, &names->where, err));
-    return es_field_take(scratch, slots, sizeof *names->slots, what, &names->slots, err);
+    *names = (es_scenario_names){.what = what, .capacity = (uint32_t)capacity, .slot_count = slots};
+    ES_TRY(
+        es_scenario_field_take(scratch, capacity, sizeof *names->items, what, &names->items, err));
+    ES_TRY(
+        es_scenario_field_take(scratch, capacity, sizeof *names->where, what, &names->where, err));
+    return es_scenario_field_take(scratch, slots, sizeof *names->slots, what, &names->slots, err);
 }
 
 /* The slot that holds name, or the empty one where it would go. */
-static uint32_t slot_of(const es_names *names, const char *name)
+static uint32_t slot_of(const es_scenario_names *names, const char *name)
 {
     uint32_t at = hash(name) & (names->slot_count - 1);
     while (names->slots[at] != 0 && strcmp(names->items[names->slots[at] - 1], name) != 0)
@@ -46,8 +48,8 @@ static es_status check_spelling(const es_doc *value, const char *what, const cha
     return ES_OK;
 }
 
-es_status es_names_add(es_arena *arena, es_names *names, const es_doc *map, const char **out_name,
-                       es_error *err)
+es_status es_scenario_names_add(es_arena *arena, es_scenario_names *names, const es_doc *map,
+                                const char **out_name, es_error *err)
 {
     const char *name = NULL;
     ES_TRY(es_doc_need_text(map, "name", &name, err));
@@ -57,14 +59,14 @@ es_status es_names_add(es_arena *arena, es_names *names, const es_doc *map, cons
     if (names->slots[slot] != 0)
         return es_doc_fail(value, err, "%s '%s' is already defined in line %u", names->what, name,
                            (unsigned)names->where[names->slots[slot] - 1]->line);
-    ES_TRY(es_field_copy(arena, name, out_name, err));
+    ES_TRY(es_scenario_field_copy(arena, name, out_name, err));
     names->items[names->count] = *out_name;
     names->where[names->count] = value;
     names->slots[slot] = ++names->count;
     return ES_OK;
 }
 
-uint32_t es_names_find(const es_names *names, const char *name)
+uint32_t es_scenario_names_find(const es_scenario_names *names, const char *name)
 {
     if (names->slot_count == 0)
         return ES_INDEX_NONE;
@@ -72,12 +74,12 @@ uint32_t es_names_find(const es_names *names, const char *name)
     return found == 0 ? ES_INDEX_NONE : found - 1;
 }
 
-es_status es_names_expect(const es_names *names, const es_doc *value, uint32_t *out_index,
-                          es_error *err)
+es_status es_scenario_names_expect(const es_scenario_names *names, const es_doc *value,
+                                   uint32_t *out_index, es_error *err)
 {
     const char *name = NULL;
     ES_TRY(es_doc_expect_text(value, &name, err));
-    *out_index = es_names_find(names, name);
+    *out_index = es_scenario_names_find(names, name);
     if (*out_index != ES_INDEX_NONE)
         return ES_OK;
     const char *near = es_text_nearest(name, names->items, names->count);
@@ -90,10 +92,10 @@ es_status es_names_expect(const es_names *names, const es_doc *value, uint32_t *
     return es_doc_fail(value, err, "no %s is called '%.128s'", names->what, name);
 }
 
-es_status es_names_need(const es_names *names, const es_doc *map, const char *key,
-                        uint32_t *out_index, es_error *err)
+es_status es_scenario_names_need(const es_scenario_names *names, const es_doc *map, const char *key,
+                                 uint32_t *out_index, es_error *err)
 {
     const es_doc *value = NULL;
     ES_TRY(es_doc_need(map, key, &value, err));
-    return es_names_expect(names, value, out_index, err);
+    return es_scenario_names_expect(names, value, out_index, err);
 }

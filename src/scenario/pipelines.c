@@ -16,7 +16,7 @@ static es_status read_reach(const es_doc *map, const es_stage *before, double *o
     if (before != NULL && before->exit_threshold < EXIT_NEVER && es_doc_find(map, "reach") == NULL)
         return es_doc_fail(map, err, "reach is missing: the stage before has an exit_threshold");
     *out = before == NULL ? 1 : before->reach;
-    ES_TRY(es_field_get_positive(map, "reach", 1, out, err));
+    ES_TRY(es_scenario_field_get_positive(map, "reach", 1, out, err));
     if (before == NULL && *out < 1)
         return es_doc_fail(es_doc_find(map, "reach"), err,
                            "%g must be 1: every request reaches the first stage", *out);
@@ -53,7 +53,7 @@ static es_status read_stage(es_reader *reader, const es_doc *map, const es_task 
 {
     ES_TRY(
         ES_DOC_EXPECT_KEYS(map, err, "segment", "reach", "input", "exit_threshold", "exit_output"));
-    ES_TRY(es_names_need(&reader->segments, map, "segment", &stage->segment.index, err));
+    ES_TRY(es_scenario_names_need(&reader->segments, map, "segment", &stage->segment.index, err));
     ES_TRY(read_reach(map, before, &stage->reach, err));
     ES_TRY(read_input(reader, map, task, before, stage, err));
     stage->exit_threshold = EXIT_NEVER;
@@ -94,7 +94,7 @@ static es_status read_stages(es_reader *reader, const es_doc *list, const es_tas
         return es_doc_fail(list, err, "%zu stages are more than the %d that a pipeline may have",
                            count, ES_STAGE_COUNT_MAX);
     es_stage *stages = NULL;
-    ES_TRY(es_field_take(reader->arena, count, sizeof *stages, "stages", &stages, err));
+    ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *stages, "stages", &stages, err));
     for (size_t i = 0; i < count; i++)
         ES_TRY(read_stage(reader, list->as.list.items[i], task, i == 0 ? NULL : &stages[i - 1],
                           &stages[i], err));
@@ -113,11 +113,11 @@ static es_status read_pipeline(es_reader *reader, const es_doc *map, es_pipeline
                                es_error *err)
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "task", "quality", "stages"));
-    ES_TRY(es_names_add(reader->arena, &reader->pipelines, map, &pipeline->name, err));
-    ES_TRY(es_names_need(&reader->tasks, map, "task", &pipeline->task.index, err));
+    ES_TRY(es_scenario_names_add(reader->arena, &reader->pipelines, map, &pipeline->name, err));
+    ES_TRY(es_scenario_names_need(&reader->tasks, map, "task", &pipeline->task.index, err));
     ES_TRY(es_doc_need_number(map, "quality", 0, 1, &pipeline->quality, err));
     const es_doc *list = NULL;
-    ES_TRY(es_field_need_items(map, "stages", &list, err));
+    ES_TRY(es_scenario_field_need_items(map, "stages", &list, err));
     return read_stages(reader, list, &reader->scenario->tasks[pipeline->task.index], pipeline, err);
 }
 
@@ -129,13 +129,13 @@ static es_status group(es_reader *reader, const es_doc *list, const es_pipeline 
     uint32_t *first = NULL;
     uint32_t *next = NULL;
     es_pipeline *sorted = NULL;
-    ES_TRY(es_field_take(reader->arena, (size_t)scenario->task_count + 1, sizeof *first,
-                         "pipelines", &first, err));
-    ES_TRY(es_field_take(reader->scratch, scenario->task_count, sizeof *next, "pipelines", &next,
-                         err));
-    ES_TRY(es_field_take(reader->arena, count, sizeof *sorted, "pipelines", &sorted, err));
-    ES_TRY(es_field_take(reader->scratch, count, sizeof *reader->pipeline_places, "pipelines",
-                         &reader->pipeline_places, err));
+    ES_TRY(es_scenario_field_take(reader->arena, (size_t)scenario->task_count + 1, sizeof *first,
+                                  "pipelines", &first, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, scenario->task_count, sizeof *next, "pipelines",
+                                  &next, err));
+    ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *sorted, "pipelines", &sorted, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *reader->pipeline_places,
+                                  "pipelines", &reader->pipeline_places, err));
     for (size_t i = 0; i < count; i++)
         first[read[i].task.index + 1]++;
     for (uint32_t t = 0; t < scenario->task_count; t++) {
@@ -156,14 +156,14 @@ static es_status group(es_reader *reader, const es_doc *list, const es_pipeline 
     return ES_OK;
 }
 
-es_status es_read_pipelines(es_reader *reader, const es_doc *root, es_error *err)
+es_status es_scenario_read_pipelines(es_reader *reader, const es_doc *root, es_error *err)
 {
     const es_doc *list = NULL;
-    ES_TRY(es_field_need_items(root, "pipelines", &list, err));
+    ES_TRY(es_scenario_field_need_items(root, "pipelines", &list, err));
     size_t count = list->as.list.count;
-    ES_TRY(es_names_init(reader->scratch, &reader->pipelines, "pipeline", count, err));
+    ES_TRY(es_scenario_names_init(reader->scratch, &reader->pipelines, "pipeline", count, err));
     es_pipeline *read = NULL;
-    ES_TRY(es_field_take(reader->scratch, count, sizeof *read, "pipelines", &read, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *read, "pipelines", &read, err));
     for (size_t i = 0; i < count; i++)
         ES_TRY(read_pipeline(reader, list->as.list.items[i], &read[i], err));
     ES_TRY(group(reader, list, read, count, err));

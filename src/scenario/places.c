@@ -19,7 +19,7 @@ static es_status read_hardware(const es_doc *map, es_hardware *hardware, es_erro
     ES_TRY(
         es_doc_get_number(map, "processors", 0, ES_SCENARIO_PROCESSORS_MAX, &h->processors, err));
     ES_TRY(es_doc_get_number(map, "utilisation_max", 0, 1, &h->utilisation_max, err));
-    ES_TRY(es_field_get_memory(map, &h->memory_bytes, err));
+    ES_TRY(es_scenario_field_get_memory(map, &h->memory_bytes, err));
     ES_TRY(es_doc_get_number(map, "idle_w", 0, ES_SCENARIO_POWER_W_MAX, &h->idle_w, err));
     ES_TRY(es_doc_get_number(map, "busy_w", 0, ES_SCENARIO_POWER_W_MAX, &h->busy_w, err));
     if (h->busy_w < h->idle_w) { /* false while busy_w is not known */
@@ -63,14 +63,14 @@ static es_status read_kinds(es_reader *reader, const es_doc *root, es_error *err
     const es_doc *list = NULL;
     ES_TRY(es_doc_get_list(root, "kinds", &list, err));
     size_t count = list == NULL ? 0 : list->as.list.count;
-    ES_TRY(es_names_init(reader->scratch, &reader->kinds, "kind", count, err));
+    ES_TRY(es_scenario_names_init(reader->scratch, &reader->kinds, "kind", count, err));
     es_hardware *items = NULL;
-    ES_TRY(es_field_take(reader->scratch, count, sizeof *items, "kinds", &items, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *items, "kinds", &items, err));
     for (size_t i = 0; i < count; i++) {
         const es_doc *map = list->as.list.items[i];
         ES_TRY(ES_DOC_EXPECT_KEYS(map, err, HARDWARE_KEYS));
         const char *name = NULL;
-        ES_TRY(es_names_add(reader->arena, &reader->kinds, map, &name, err));
+        ES_TRY(es_scenario_names_add(reader->arena, &reader->kinds, map, &name, err));
         if (strcmp(name, HOST) == 0)
             return es_doc_fail(es_doc_find(map, "name"), err,
                                "'host' stands for the machine that estran runs on; "
@@ -144,7 +144,7 @@ static es_status read_node_hardware(es_reader *reader, const es_doc *map, es_har
         return es_doc_fail(kind, err, "'host' is no kind of a node; use a kind with slowdown: 1");
     if (kind != NULL && kind->type != ES_DOC_NULL) {
         uint32_t base = 0;
-        ES_TRY(es_names_expect(&reader->kinds, kind, &base, err));
+        ES_TRY(es_scenario_names_expect(&reader->kinds, kind, &base, err));
         *hardware = reader->kind_hardware[base];
     }
     ES_TRY(read_hardware(map, hardware, err));
@@ -165,7 +165,7 @@ static es_status read_node(es_reader *reader, es_network *network, const es_doc 
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, HARDWARE_KEYS, "tier", "kind", "carbon_gco2e_per_kwh",
                               "carbon_zone", "latitude_deg", "longitude_deg"));
     es_node node = es_node_default();
-    ES_TRY(es_names_add(reader->arena, &reader->nodes, map, &node.name, err));
+    ES_TRY(es_scenario_names_add(reader->arena, &reader->nodes, map, &node.name, err));
     size_t tier = 0;
     ES_TRY(es_doc_need_word(map, "tier", es_tier_names, ES_TIER_COUNT, &tier, err));
     node.tier = (es_tier)tier;
@@ -185,24 +185,25 @@ static es_status read_node(es_reader *reader, es_network *network, const es_doc 
     ES_TRY(read_position(map, &node, err));
     ES_TRY(row_for(reader, &hardware, node.name, out_row, err));
     es_node_id id;
-    return es_field_at(map, es_network_node_add(network, &node, &id, err), err);
+    return es_scenario_field_at(map, es_network_node_add(network, &node, &id, err), err);
 }
 
 static es_status read_nodes(es_reader *reader, es_network *network, const es_doc *root,
                             es_error *err)
 {
     const es_doc *list = NULL;
-    ES_TRY(es_field_need_items(root, "nodes", &list, err));
+    ES_TRY(es_scenario_field_need_items(root, "nodes", &list, err));
     size_t count = list->as.list.count;
-    ES_TRY(es_names_init(reader->scratch, &reader->nodes, "node", count, err));
+    ES_TRY(es_scenario_names_init(reader->scratch, &reader->nodes, "node", count, err));
     uint32_t *rows = NULL;
-    ES_TRY(es_field_take(reader->arena, count, sizeof *rows, "nodes", &rows, err));
+    ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *rows, "nodes", &rows, err));
     for (size_t i = 0; i < count; i++)
         ES_TRY(read_node(reader, network, list->as.list.items[i], &rows[i], err));
     reader->scenario->node_kinds = rows;
 
     es_kind *kinds = NULL;
-    ES_TRY(es_field_take(reader->arena, reader->rows.count, sizeof *kinds, "kinds", &kinds, err));
+    ES_TRY(es_scenario_field_take(reader->arena, reader->rows.count, sizeof *kinds, "kinds", &kinds,
+                                  err));
     for (size_t i = 0; i < reader->rows.count; i++)
         kinds[i] = reader->rows.items[i].kind;
     reader->scenario->kinds = kinds;
@@ -224,13 +225,13 @@ static es_status read_ends(const es_reader *reader, const es_doc *map, es_link *
             return es_doc_fail(between, err, "between joins 2 nodes, not %zu",
                                between->as.list.count);
         const es_doc *const *ends = between->as.list.items;
-        ES_TRY(es_names_expect(&reader->nodes, ends[0], &link->from.index, err));
-        ES_TRY(es_names_expect(&reader->nodes, ends[1], &link->to.index, err));
+        ES_TRY(es_scenario_names_expect(&reader->nodes, ends[0], &link->from.index, err));
+        ES_TRY(es_scenario_names_expect(&reader->nodes, ends[1], &link->to.index, err));
     } else if (es_doc_find(map, "from") == NULL && es_doc_find(map, "to") == NULL) {
         return es_doc_fail(map, err, "between: [node, node] is missing (or from and to)");
     } else {
-        ES_TRY(es_names_need(&reader->nodes, map, "from", &link->from.index, err));
-        ES_TRY(es_names_need(&reader->nodes, map, "to", &link->to.index, err));
+        ES_TRY(es_scenario_names_need(&reader->nodes, map, "from", &link->from.index, err));
+        ES_TRY(es_scenario_names_need(&reader->nodes, map, "to", &link->to.index, err));
     }
     if (link->from.index == link->to.index)
         return es_doc_fail(map, err, "the link joins node '%s' to itself",
@@ -245,17 +246,18 @@ static es_status read_link(const es_reader *reader, es_network *network, const e
                               "energy_nj_per_bit", "availability"));
     es_link link = es_link_default();
     ES_TRY(read_ends(reader, map, &link, err));
-    ES_TRY(
-        es_field_get_scaled(map, "latency_ms", 1e-3, ES_SCENARIO_TIME_S_MAX, &link.latency_s, err));
+    ES_TRY(es_scenario_field_get_scaled(map, "latency_ms", 1e-3, ES_SCENARIO_TIME_S_MAX,
+                                        &link.latency_s, err));
     double bandwidth_mbps = link.bandwidth_bps / 1e6;
-    ES_TRY(es_field_get_positive(map, "bandwidth_mbps", 1e9, &bandwidth_mbps, err));
+    ES_TRY(es_scenario_field_get_positive(map, "bandwidth_mbps", 1e9, &bandwidth_mbps, err));
     if (bandwidth_mbps < 1e-6)
         return es_doc_fail(es_doc_find(map, "bandwidth_mbps"), err, "%g must be >= 1e-06 (1 bit/s)",
                            bandwidth_mbps);
     link.bandwidth_bps = bandwidth_mbps * 1e6;
-    ES_TRY(es_field_get_scaled(map, "energy_nj_per_bit", 1e-9, 1, &link.energy_j_per_bit, err));
+    ES_TRY(es_scenario_field_get_scaled(map, "energy_nj_per_bit", 1e-9, 1, &link.energy_j_per_bit,
+                                        err));
     ES_TRY(es_doc_get_number(map, "availability", 0, 1, &link.availability, err));
-    return es_field_at(map, es_network_link_add(network, &link, NULL, err), err);
+    return es_scenario_field_at(map, es_network_link_add(network, &link, NULL, err), err);
 }
 
 static es_status read_links(const es_reader *reader, es_network *network, const es_doc *root,
@@ -268,7 +270,7 @@ static es_status read_links(const es_reader *reader, es_network *network, const 
     return ES_OK;
 }
 
-es_status es_read_places(es_reader *reader, const es_doc *root, es_error *err)
+es_status es_scenario_read_places(es_reader *reader, const es_doc *root, es_error *err)
 {
     es_network *network = NULL;
     ES_TRY(es_network_new(reader->arena, &network, err));

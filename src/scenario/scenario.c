@@ -38,24 +38,24 @@ static es_status read_head(es_reader *reader, const es_doc *root, es_error *err)
     const char *description = "";
     ES_TRY(es_doc_get_text(root, "name", &name, err));
     ES_TRY(es_doc_get_text(root, "description", &description, err));
-    ES_TRY(es_field_copy(reader->arena, root->file, &scenario->file, err));
-    ES_TRY(es_field_copy(reader->arena, name, &scenario->name, err));
-    return es_field_copy(reader->arena, description, &scenario->description, err);
+    ES_TRY(es_scenario_field_copy(reader->arena, root->file, &scenario->file, err));
+    ES_TRY(es_scenario_field_copy(reader->arena, name, &scenario->name, err));
+    return es_scenario_field_copy(reader->arena, description, &scenario->description, err);
 }
 
 static es_status read_scenario(es_arena *arena, es_arena *scratch, const char *folder,
                                const es_doc *root, const es_scenario **out_scenario, es_error *err)
 {
     es_scenario *scenario = NULL;
-    ES_TRY(es_field_take(arena, 1, sizeof *scenario, "a scenario", &scenario, err));
+    ES_TRY(es_scenario_field_take(arena, 1, sizeof *scenario, "a scenario", &scenario, err));
     es_reader reader = {.arena = arena, .scratch = scratch, .folder = folder, .scenario = scenario};
     ES_TRY(read_head(&reader, root, err));
-    ES_TRY(es_read_places(&reader, root, err));
-    ES_TRY(es_read_catalogue(&reader, root, err));
-    ES_TRY(es_read_pipelines(&reader, root, err));
-    ES_TRY(es_read_wishes(&reader, root, err));
+    ES_TRY(es_scenario_read_places(&reader, root, err));
+    ES_TRY(es_scenario_read_catalogue(&reader, root, err));
+    ES_TRY(es_scenario_read_pipelines(&reader, root, err));
+    ES_TRY(es_scenario_read_wishes(&reader, root, err));
     ES_TRY(build_routes(&reader, root, err));
-    ES_TRY(es_services_resolve(&reader, err));
+    ES_TRY(es_scenario_services_resolve(&reader, err));
     ES_TRY(es_scenario_check(&reader, err));
     *out_scenario = scenario;
     return ES_OK;

@@ -39,14 +39,14 @@ static es_service resolve(const es_row *row, const es_segment *segment, const es
     return never;
 }
 
-es_status es_services_resolve(es_reader *reader, es_error *err)
+es_status es_scenario_services_resolve(es_reader *reader, es_error *err)
 {
     es_scenario *scenario = reader->scenario;
     size_t segments = scenario->segment_count;
     es_service *services = NULL;
     /* both factors are below 2^32: no overflow */
-    ES_TRY(es_field_take(reader->arena, (size_t)scenario->kind_count * segments, sizeof *services,
-                         "services", &services, err));
+    ES_TRY(es_scenario_field_take(reader->arena, (size_t)scenario->kind_count * segments,
+                                  sizeof *services, "services", &services, err));
     size_t first = 0;
     for (size_t s = 0; s < segments; s++) {
         size_t end = first;
@@ -86,8 +86,8 @@ es_status es_scenario_with_host_times(es_arena *arena, const es_scenario *scenar
     size_t cells = scenario->kind_count * segments;
     es_service *services = NULL;
     es_scenario *copy = NULL;
-    ES_TRY(es_field_take(arena, cells, sizeof *services, "services", &services, err));
-    ES_TRY(es_field_take(arena, 1, sizeof *copy, "a scenario", &copy, err));
+    ES_TRY(es_scenario_field_take(arena, cells, sizeof *services, "services", &services, err));
+    ES_TRY(es_scenario_field_take(arena, 1, sizeof *copy, "a scenario", &copy, err));
     memcpy(services, scenario->services, cells * sizeof *services);
     for (size_t k = 0; k < scenario->kind_count; k++) {
         const es_kind *kind = &scenario->kinds[k];

@@ -61,7 +61,7 @@ static es_status add_at(es_demand_reader *demand, const es_doc *at, const es_cla
         return es_doc_fail(at, err, "the list needs at least one item");
     for (size_t i = 0; i < count; i++) {
         uint32_t node = 0;
-        ES_TRY(es_names_expect(&demand->reader->nodes, items[i], &node, err));
+        ES_TRY(es_scenario_names_expect(&demand->reader->nodes, items[i], &node, err));
         ES_TRY(add_class(demand, items[i], entry, node, err));
     }
     return ES_OK;
@@ -72,16 +72,16 @@ static es_status read_entry(es_demand_reader *demand, const es_doc *map, es_erro
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "task", "at", "rate_rps", "arrivals", "deadline_ms",
                               "quality_min"));
     es_class entry = {.arrivals = {.kind = ES_ARRIVAL_POISSON}};
-    ES_TRY(es_names_need(&demand->reader->tasks, map, "task", &entry.task.index, err));
+    ES_TRY(es_scenario_names_need(&demand->reader->tasks, map, "task", &entry.task.index, err));
     const es_task *task = &demand->reader->scenario->tasks[entry.task.index];
-    ES_TRY(es_field_need_positive(map, "rate_rps", ES_SCENARIO_RATE_RPS_MAX,
-                                  &entry.arrivals.rate_rps, err));
+    ES_TRY(es_scenario_field_need_positive(map, "rate_rps", ES_SCENARIO_RATE_RPS_MAX,
+                                           &entry.arrivals.rate_rps, err));
     size_t kind = ES_ARRIVAL_POISSON;
     ES_TRY(es_doc_get_word(map, "arrivals", es_arrival_names, ES_ARRIVAL_COUNT, &kind, err));
     entry.arrivals.kind = (es_arrival_kind)kind;
     double deadline_ms = task->deadline_s * 1e3;
-    ES_TRY(
-        es_field_get_positive(map, "deadline_ms", ES_SCENARIO_TIME_S_MAX * 1e3, &deadline_ms, err));
+    ES_TRY(es_scenario_field_get_positive(map, "deadline_ms", ES_SCENARIO_TIME_S_MAX * 1e3,
+                                          &deadline_ms, err));
     entry.deadline_s =
         es_doc_find(map, "deadline_ms") == NULL ? task->deadline_s : deadline_ms / 1e3;
     entry.quality_min = task->quality_min;
@@ -94,16 +94,17 @@ static es_status read_entry(es_demand_reader *demand, const es_doc *map, es_erro
 static es_status read_demand(es_reader *reader, const es_doc *root, es_error *err)
 {
     const es_doc *list = NULL;
-    ES_TRY(es_field_need_items(root, "demand", &list, err));
+    ES_TRY(es_scenario_field_need_items(root, "demand", &list, err));
     es_demand_reader demand = {.reader = reader};
     /* both factors are below 2^30: names.c */
-    ES_TRY(es_field_take(reader->scratch, (size_t)reader->tasks.count * reader->nodes.count,
-                         sizeof *demand.taken, "demand", &demand.taken, err));
+    ES_TRY(es_scenario_field_take(reader->scratch,
+                                  (size_t)reader->tasks.count * reader->nodes.count,
+                                  sizeof *demand.taken, "demand", &demand.taken, err));
     for (size_t i = 0; i < list->as.list.count; i++)
         ES_TRY(read_entry(&demand, list->as.list.items[i], err));
     es_class *classes = NULL;
-    ES_TRY(es_field_take(reader->arena, demand.classes.count, sizeof *classes, "demand", &classes,
-                         err));
+    ES_TRY(es_scenario_field_take(reader->arena, demand.classes.count, sizeof *classes, "demand",
+                                  &classes, err));
     memcpy(classes, demand.classes.items, demand.classes.count * sizeof *classes);
     reader->scenario->classes = classes;
     reader->scenario->class_count = (uint32_t)demand.classes.count;
@@ -122,7 +123,8 @@ static es_status read_slots(es_scenario *scenario, const es_doc *root, es_error 
     if (map == NULL)
         return ES_OK;
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "length_s", "count"));
-    ES_TRY(es_field_get_positive(map, "length_s", ES_SCENARIO_TIME_S_MAX, &scenario->slot_s, err));
+    ES_TRY(es_scenario_field_get_positive(map, "length_s", ES_SCENARIO_TIME_S_MAX,
+                                          &scenario->slot_s, err));
     int64_t count = 1;
     ES_TRY(es_doc_get_int(map, "count", 1, 1000 * 1000, &count, err));
     scenario->slot_count = (uint32_t)count;
@@ -171,7 +173,7 @@ static es_status read_constraints(es_scenario *scenario, const es_doc *root, es_
     return ES_OK;
 }
 
-es_status es_read_wishes(es_reader *reader, const es_doc *root, es_error *err)
+es_status es_scenario_read_wishes(es_reader *reader, const es_doc *root, es_error *err)
 {
     es_scenario *scenario = reader->scenario;
     int64_t seed = 1;
