@@ -1,0 +1,169 @@
+/* estran plan: decides what runs where. */
+#include "plan/plan.h"
+
+#include "base/file.h"
+#include "cli/cli.h"
+
+#include <math.h>
+
+typedef struct options {
+    size_t method;
+    double time_limit;
+    double gap;
+    int64_t threads;
+    const char *output;
+} options;
+
+static const es_option rows[] = {
+    {.name = "method",
+     .type = ES_OPTION_WORD,
+     .offset = offsetof(options, method),
+     .value = "METHOD",
+     .fallback = "auto",
+     .words = es_plan_method_names,
+     .word_count = ES_PLAN_METHOD_COUNT,
+     .help = "how to solve"},
+    {.name = "time-limit",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, time_limit),
+     .value = "SECONDS",
+     .fallback = "60",
+     .min = 0.001,
+     .max = 1e6,
+     .help = "best plan within this"},
+    {.name = "gap",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, gap),
+     .value = "RATIO",
+     .fallback = "1e-4",
+     .min = 0,
+     .max = 1,
+     .help = "stop when proven within this of the optimum"},
+    {.name = "threads",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, threads),
+     .value = "N",
+     .fallback = "1",
+     .min = 1,
+     .max = 256,
+     .help = "worker threads"},
+    {.name = "output",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, output),
+     .value = "FILE",
+     .help = "write the plan document here"},
+};
+
+static void show_routings(es_cli *cli, const es_scenario *scenario, const es_plan *plan,
+                          es_text *text)
+{
+    es_cli_table table = {.arena = cli->arena, .columns = 7};
+    const char *const head[] = {"class",   "pipeline", "nodes", "share",
+                                "latency", "quality",  "energy"};
+    for (size_t i = 0; i < 7; i++)
+        es_cli_cell(&table, "%s", head[i]);
+    for (size_t i = 0; i < plan->routing_count; i++) {
+        const es_routing *routing = &plan->routings[i];
+        const es_class *class = &scenario->classes[routing->class_id.index];
+        const es_pipeline *pipeline = &scenario->pipelines[routing->pipeline.index];
+        es_price price =
+            es_scenario_price(scenario, routing->class_id, routing->pipeline, routing->nodes);
+        es_text path;
+        es_text_init(&path, 4096);
+        for (uint32_t k = 0; k < pipeline->stage_count; k++)
+            es_text_format(&path, "%s%s", k > 0 ? " > " : "",
+                           es_network_node(scenario->network, routing->nodes[k])->name);
+        es_cli_cell(&table, "%s at %s", scenario->tasks[class->task.index].name,
+                    es_network_node(scenario->network, class->node)->name);
+        es_cli_cell(&table, "%s", pipeline->name);
+        es_cli_cell(&table, "%s", es_text_get(&path));
+        es_cli_cell(&table, "%.1f %%", 100 * routing->share);
+        es_text_clear(&path);
+        es_cli_seconds(&path, price.latency_s);
+        es_cli_cell(&table, "%s", es_text_get(&path));
+        es_cli_cell(&table, "%.3f", price.quality);
+        es_cli_cell(&table, "%.3g mJ", 1e3 * (price.energy_compute_j + price.energy_network_j));
+        es_text_done(&path);
+    }
+    es_cli_table_print(&table, text);
+    for (uint32_t i = 0; i < scenario->class_count; i++) {
+        const es_class *class = &scenario->classes[i];
+        if (plan->refused_share[i] > 0)
+            es_text_format(text, "refused: %.1f %% of %s at %s\n", 100 * plan->refused_share[i],
+                           scenario->tasks[class->task.index].name,
+                           es_network_node(scenario->network, class->node)->name);
+    }
+}
+
+static void show(es_cli *cli, const es_scenario *scenario, const es_plan *plan, es_text *text)
+{
+    es_text_format(text, "%s: %s by %s", plan->scenario, es_plan_quality_names[plan->quality],
+                   es_plan_method_names[plan->method]);
+    if (isfinite(plan->objective))
+        es_text_format(text, ", objective %.6g per second", plan->objective);
+    if (isfinite(plan->bound))
+        es_text_format(text, ", proven bound %.6g", plan->bound);
+    if (isfinite(plan->gap_relative))
+        es_text_format(text, ", gap %.3g %%", 100 * plan->gap_relative);
+    es_text_append(text, "\n");
+    if (plan->conflict != NULL)
+        es_text_format(text, "%s\n", plan->conflict);
+    if (plan->routing_count > 0)
+        show_routings(cli, scenario, plan, text);
+}
+
+static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
+                     es_error *err)
+{
+    (void)count;
+    const options *chosen = given;
+    const es_scenario *scenario = NULL;
+    ES_TRY(es_scenario_load(cli->arena, files[0], &scenario, err));
+    es_plan_opts opts = es_plan_opts_default();
+    opts.method = (es_plan_method)chosen->method;
+    opts.time_limit_s = chosen->time_limit;
+    opts.gap_relative = chosen->gap;
+    opts.thread_count = (uint32_t)chosen->threads;
+    if (cli->seed != 0)
+        opts.seed = (uint64_t)cli->seed;
+    const es_plan *plan = NULL;
+    ES_TRY(es_plan_solve(cli->arena, scenario, opts, &plan, err));
+    es_text text;
+    es_text_init(&text, (size_t)1 << 30);
+    es_status status = ES_OK;
+    if (chosen->output != NULL) {
+        es_plan_write(plan, scenario, &text);
+        status = es_text_status(&text, err);
+        if (status == ES_OK)
+            status = es_file_write(chosen->output, es_text_get(&text), text.size, err);
+        es_text_clear(&text);
+    }
+    if (status == ES_OK) {
+        if (cli->json)
+            es_plan_write(plan, scenario, &text);
+        else if (chosen->output == NULL || strcmp(chosen->output, "-") != 0)
+            show(cli, scenario, plan, &text);
+        status = es_cli_print(&text, err);
+    }
+    es_text_done(&text);
+    if (plan->quality == ES_PLAN_INFEASIBLE || plan->quality == ES_PLAN_UNKNOWN)
+        cli->exit_code = 3;
+    return status;
+}
+
+const es_verb es_verb_plan = {
+    .name = "plan",
+    .group = "decide",
+    .summary = "decide which model, in which form, runs where",
+    .arguments = "SCENARIO",
+    .details =
+        "Prints the plan with its proven bound and gap; --json prints the document itself. Exits\n"
+        "with 3, and says which constraints conflict, when there is no feasible plan.\n\n"
+        "  estran plan examples/01-first-run/scenario.yaml --output plan.json",
+    .file_min = 1,
+    .file_max = 1,
+    .options = rows,
+    .option_count = sizeof rows / sizeof rows[0],
+    .options_size = sizeof(options),
+    .run = run,
+};

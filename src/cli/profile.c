@@ -1,0 +1,204 @@
+/* estran profile: what models cost on this node. */
+#include "base/file.h"
+#include "cli/cli.h"
+#include "runtime/runtime.h"
+
+typedef struct options {
+    const char *output;
+    const char *kind;
+    int64_t batch_max;
+    int64_t threads;
+    double budget;
+    double precision;
+    bool no_cuts;
+    const char *ort_library;
+} options;
+
+static const es_option rows[] = {
+    {.name = "output",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, output),
+     .value = "FILE",
+     .help = "write the catalogue entries (JSON) here"},
+    {.name = "kind",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, kind),
+     .value = "NAME",
+     .help = "name of this kind of node in the catalogue; else the host's name"},
+    {.name = "batch-max",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, batch_max),
+     .value = "N",
+     .fallback = "8",
+     .min = 1,
+     .max = 4096,
+     .help = "measure batches 1, 2, 4 .. N where the model allows"},
+    {.name = "threads",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, threads),
+     .value = "N",
+     .fallback = "1",
+     .min = 1,
+     .max = 256,
+     .help = "threads inside one run"},
+    {.name = "budget",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, budget),
+     .value = "SECONDS",
+     .fallback = "10",
+     .min = 0.01,
+     .max = 1e5,
+     .help = "per model, at most"},
+    {.name = "precision",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, precision),
+     .value = "RATIO",
+     .fallback = "0.02",
+     .min = 1e-4,
+     .max = 1,
+     .help = "repeat until the 95 % interval of the median is this tight"},
+    {.name = "no-cuts",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, no_cuts),
+     .help = "leave out the segments between cut points"},
+    {.name = "ort-library",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, ort_library),
+     .value = "FILE",
+     .help = "ONNX Runtime's library; else the usual search"},
+};
+
+static void show_progress(void *context, const char *what, double done)
+{
+    es_cli_progress(context, what, done);
+}
+
+static void ms(es_cli_table *table, double value_ms)
+{
+    es_text text;
+    es_text_init(&text, 64);
+    es_cli_seconds(&text, value_ms * 1e-3);
+    es_cli_cell(table, "%s", es_text_get(&text));
+    es_text_done(&text);
+}
+
+static void bytes(es_cli_table *table, uint64_t value)
+{
+    es_text text;
+    es_text_init(&text, 64);
+    es_cli_bytes(&text, (double)value);
+    es_cli_cell(table, "%s", es_text_get(&text));
+    es_text_done(&text);
+}
+
+static void show(es_cli *cli, const es_profile *profile, es_text *out)
+{
+    const es_profile_latency *latency = &profile->latency;
+    es_text_format(out, "%s on %s (%s, ONNX Runtime %s, %u thread%s)\n", profile->variant,
+                   profile->node_kind, profile->cpu, profile->runtime_version,
+                   profile->thread_count, profile->thread_count == 1 ? "" : "s");
+    es_cli_table table = {.arena = cli->arena, .columns = 8};
+    const char *const head[] = {"latency", "p50",  "p95",     "p99",
+                                "runs",    "MACs", "weights", "memory"};
+    for (size_t i = 0; i < 8; i++)
+        es_cli_cell(&table, "%s", head[i]);
+    es_cli_cell(&table, "one request");
+    ms(&table, latency->ms_p50);
+    ms(&table, latency->ms_p95);
+    ms(&table, latency->ms_p99);
+    es_cli_cell(&table, "%zu%s", latency->repetitions, latency->tight ? "" : " (not tight)");
+    es_cli_cell(&table, "%.3g M", (double)profile->macs * 1e-6);
+    bytes(&table, profile->params_bytes);
+    bytes(&table, profile->memory_bytes_peak);
+    es_cli_table_print(&table, out);
+    if (profile->batch_count > 1) {
+        es_text_append(out, "batch:");
+        for (size_t i = 0; i < profile->batch_count; i++)
+            es_text_format(out, "%s %u: %.4g/s", i > 0 ? "," : "", profile->batches[i].batch,
+                           profile->batches[i].throughput_rps);
+        es_text_append(out, "\n");
+    }
+    if (profile->segment_count > 1) {
+        es_cli_table cuts = {.arena = cli->arena, .columns = 5};
+        const char *const names[] = {"segment up to", "time", "so far", "ships", "MACs"};
+        for (size_t i = 0; i < 5; i++)
+            es_cli_cell(&cuts, "%s", names[i]);
+        for (size_t i = 0; i < profile->segment_count; i++) {
+            const es_profile_segment *segment = &profile->segments[i];
+            es_cli_cell(&cuts, "%.48s", segment->output[0] != '\0' ? segment->output : "(end)");
+            ms(&cuts, segment->latency.ms_p50);
+            ms(&cuts, segment->ms_p50_cumulative);
+            bytes(&cuts, segment->output_bytes);
+            es_cli_cell(&cuts, "%.3g M", (double)segment->macs * 1e-6);
+        }
+        es_cli_table_print(&cuts, out);
+    }
+    if (profile->segment_note != NULL)
+        es_text_format(out, "no segments: %s\n", profile->segment_note);
+}
+
+static es_status measure(es_cli *cli, const options *chosen, es_runtime *runtime, const char *path,
+                         const es_profile **out, es_error *err)
+{
+    es_profile_opts opts = es_profile_opts_default();
+    opts.node_kind = chosen->kind;
+    opts.batch_max = (uint32_t)chosen->batch_max;
+    opts.thread_count = (uint32_t)chosen->threads;
+    opts.time_budget_s = chosen->budget;
+    opts.ci_relative = chosen->precision;
+    opts.per_cut = !chosen->no_cuts;
+    if (cli->seed != 0)
+        opts.seed = (uint64_t)cli->seed;
+    opts.progress = show_progress;
+    opts.progress_context = cli;
+    es_status status = es_profile_run(cli->arena, runtime, path, opts, out, err);
+    es_cli_progress(cli, "", 1);
+    return status;
+}
+
+static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
+                     es_error *err)
+{
+    const options *chosen = given;
+    es_runtime_opts runtime_opts = es_runtime_opts_default();
+    runtime_opts.library_path = chosen->ort_library;
+    ES_CLEANUP(es_runtime_free_p) es_runtime *runtime = NULL;
+    ES_TRY(es_runtime_new(runtime_opts, &runtime, err));
+    ES_CLEANUP(es_text_done) es_text document;
+    es_text_init(&document, (size_t)256 << 20);
+    ES_CLEANUP(es_text_done) es_text table;
+    es_text_init(&table, (size_t)256 << 20);
+    es_json json;
+    es_json_init(&json, &document, false);
+    es_json_list_begin(&json);
+    for (size_t i = 0; i < count; i++) {
+        const es_profile *profile = NULL;
+        ES_TRY(measure(cli, chosen, runtime, files[i], &profile, err));
+        es_profile_write_json(profile, &json);
+        es_text_append(&table, i > 0 ? "\n" : "");
+        show(cli, profile, &table);
+    }
+    es_json_list_end(&json);
+    if (chosen->output != NULL) {
+        ES_TRY(es_text_status(&document, err));
+        ES_TRY(es_file_write(chosen->output, es_text_get(&document), document.size, err));
+    }
+    return es_cli_print(cli->json ? &document : &table, err);
+}
+
+const es_verb es_verb_profile = {
+    .name = "profile",
+    .group = "prepare",
+    .summary = "measure models on this node and write catalogue entries",
+    .arguments = "MODEL...",
+    .details =
+        "Latency quantiles, throughput at batch 1..N, memory, and the time of every segment\n"
+        "between the model's cut points. Warms up, then repeats until the interval is tight.\n\n"
+        "  estran profile resnet8.onnx --output catalogue.json",
+    .file_min = 1,
+    .file_max = ES_CLI_FILES_MAX,
+    .options = rows,
+    .option_count = sizeof rows / sizeof rows[0],
+    .options_size = sizeof(options),
+    .run = run,
+};
