@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { CHUNK_SIZE = 64 * 1024, PATH_SIZE_MAX = 4096 };
+enum { CHUNK_SIZE = 64 * 1024, PATH_SIZE_MAX = 4096, TEMPORARY_COUNT_MAX = 100 };
 
 static es_status fail_errno(es_error *err, const char *verb, const char *path)
 {
@@ -79,19 +79,16 @@ static es_status read_file(es_arena *arena, const char *path, size_t cap_bytes, 
         (void)close(descriptor);
         return es_fail(err, ES_ERR_IO, "cannot read '%s': it is a folder", path);
     }
-    unsigned char magic[2] = {0, 0};
-    bool zipped = pread(descriptor, magic, 2, 0) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
     ES_CLEANUP(gzclose_p) gzFile file = NULL;
     ES_CLEANUP(free_p) char *bytes = NULL;
     size_t size = 0;
-    if (zipped && !gunzip)
-        return (void)close(descriptor),
-               es_fail(err, ES_ERR_PARSE, "'%s' is gzip; gunzip it first", path);
     file = gzdopen(descriptor, "rb"); /* passes plain files through unchanged */
     if (file == NULL) {
         (void)close(descriptor);
         return es_fail(err, ES_ERR_NOMEM, "cannot read '%s': no memory", path);
     }
+    if (!gunzip && gzdirect(file) == 0)
+        return es_fail(err, ES_ERR_PARSE, "'%s' is gzip; gunzip it first", path);
     ES_TRY(read_all(file, path, cap_bytes, &bytes, &size, err));
     char *copy = es_arena_text_n(arena, bytes, size);
     if (copy == NULL)
@@ -127,24 +124,33 @@ static bool write_all(int descriptor, const char *bytes, size_t size)
     return true;
 }
 
-es_status es_file_write(const char *path, const void *bytes, size_t size, es_error *err)
+/* Makes a new file beside path; O_EXCL keeps processes and threads apart. -1 with errno. */
+static int make_temporary(const char *path, char temporary[PATH_SIZE_MAX])
 {
-    if (strcmp(path, "-") == 0) {
-        (void)fflush(stdout); /* what was printed before comes first */
-        return write_all(STDOUT_FILENO, bytes, size) ? ES_OK : fail_errno(err, "write", "stdout");
+    for (int attempt = 0; attempt < TEMPORARY_COUNT_MAX; attempt++) {
+        int length =
+            snprintf(temporary, PATH_SIZE_MAX, "%s.%ld-%d.tmp", path, (long)getpid(), attempt);
+        if (length < 0 || length >= PATH_SIZE_MAX) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        int descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (descriptor >= 0 || errno != EEXIST)
+            return descriptor;
     }
+    return -1;
+}
+
+/* mode of the file that is replaced, or 0 when there is none. */
+static es_status replace_file(const char *path, mode_t mode, const void *bytes, size_t size,
+                              es_error *err)
+{
     char temporary[PATH_SIZE_MAX];
-    int length = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    if (length < 0 || (size_t)length >= sizeof temporary)
-        return es_fail(err, ES_ERR_ARG, "path is longer than %d bytes: '%.80s...'", PATH_SIZE_MAX,
-                       path);
-    int descriptor = mkstemp(temporary);
+    int descriptor = make_temporary(path, temporary);
     if (descriptor < 0)
         return fail_errno(err, "write", path);
-    mode_t mask = umask(0);
-    (void)umask(mask);
-    bool ok = write_all(descriptor, bytes, size) && fchmod(descriptor, 0666 & ~mask) == 0 &&
-              fsync(descriptor) == 0;
+    bool ok = write_all(descriptor, bytes, size) &&
+              (mode == 0 || fchmod(descriptor, mode & 0777) == 0) && fsync(descriptor) == 0;
     es_status status = ok ? ES_OK : fail_errno(err, "write", path);
     if (close(descriptor) != 0 && status == ES_OK)
         status = fail_errno(err, "write", path);
@@ -153,6 +159,34 @@ es_status es_file_write(const char *path, const void *bytes, size_t size, es_err
     if (status != ES_OK)
         (void)unlink(temporary); /* best effort: the first failure is the one to tell */
     return status;
+}
+
+/* Devices, pipes and links are written to, never replaced: /dev/null must stay what it is. */
+static es_status write_in_place(const char *path, const void *bytes, size_t size, es_error *err)
+{
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (descriptor < 0)
+        return fail_errno(err, "write", path);
+    es_status status = write_all(descriptor, bytes, size) ? ES_OK : fail_errno(err, "write", path);
+    if (close(descriptor) != 0 && status == ES_OK)
+        status = fail_errno(err, "write", path);
+    return status;
+}
+
+es_status es_file_write(const char *path, const void *bytes, size_t size, es_error *err)
+{
+    if (strcmp(path, "-") == 0) {
+        (void)fflush(stdout); /* what was printed before comes first */
+        return write_all(STDOUT_FILENO, bytes, size) ? ES_OK : fail_errno(err, "write", "stdout");
+    }
+    struct stat about;
+    if (lstat(path, &about) != 0)
+        return replace_file(path, 0, bytes, size, err);
+    if (S_ISDIR(about.st_mode))
+        return es_fail(err, ES_ERR_IO, "cannot write '%s': it is a folder", path);
+    if (!S_ISREG(about.st_mode))
+        return write_in_place(path, bytes, size, err);
+    return replace_file(path, about.st_mode, bytes, size, err);
 }
 
 es_status es_file_make_folder(const char *path, es_error *err)

@@ -18,7 +18,8 @@ es_status es_file_read_gz(es_arena *arena, const char *path, size_t cap_bytes, c
                           size_t *out_size, es_error *err) ES_MUST_CHECK;
 
 /* Writes to a temporary name beside path, syncs, renames: readers see the old or the new file.
- * path "-" is standard output. On failure the temporary file is removed. */
+ * path "-" is standard output. On failure the temporary file is removed. Devices, pipes
+ * and links are written in place; a replaced file keeps its mode. */
 es_status es_file_write(const char *path, const void *bytes, size_t size,
                         es_error *err) ES_MUST_CHECK;
 
