@@ -28,8 +28,12 @@ int es_status_http(es_status status)
 /* Marks a text that did not fit, so that nobody takes a part for the whole. */
 static void end_with_dots(char *text, size_t size, int wanted)
 {
-    if (wanted >= 0 && (size_t)wanted >= size)
-        memcpy(text + size - 4, "...", 4);
+    if (wanted < 0 || (size_t)wanted < size)
+        return;
+    size_t cut = size - 4;
+    while (cut > 0 && ((unsigned char)text[cut] & 0xc0) == 0x80)
+        cut--; /* not inside a character */
+    memcpy(text + cut, "...", 4);
 }
 
 es_status es_fail_v(es_error *err, es_status status, const char *format, va_list args)
@@ -58,7 +62,8 @@ es_status es_within(es_error *err, es_status status, const char *format, ...)
     if (status == ES_OK || err == NULL)
         return status;
     char inner[ES_ERROR_SIZE];
-    memcpy(inner, err->text, sizeof inner);
+    (void)snprintf(inner, sizeof inner, "%s",
+                   err->text[0] != '\0' ? err->text : es_status_text(status));
     char where[ES_ERROR_SIZE];
     va_list args;
     va_start(args, format);

@@ -108,7 +108,9 @@ es_status es_text_status(const es_text *text, es_error *err)
 {
     if (text->status == ES_OK)
         return ES_OK;
-    return es_fail(err, text->status, "text: no memory left (the cap is %zu bytes)",
+    if (text->status != ES_ERR_NOMEM)
+        return es_fail(err, text->status, "text: %s", es_status_text(text->status));
+    return es_fail(err, ES_ERR_NOMEM, "text: no memory left (the cap is %zu bytes)",
                    text->cap_bytes);
 }
 
