@@ -72,15 +72,15 @@ static es_status parser_failed(const yaml_reader *reader, es_error *err)
     const es_doc_builder *builder = &reader->builder;
     if (parser->error == YAML_MEMORY_ERROR)
         return es_fail(err, ES_ERR_NOMEM, "%s: no memory for the YAML parser", builder->file);
-    if (parser->error == YAML_READER_ERROR)
-        return es_doc_builder_fail(builder, place_of_offset(reader, parser->problem_offset),
-                                   ES_ERR_PARSE, err, "%s", problem);
     es_doc_place place = place_of(parser->problem_mark);
-    if (parser->context == NULL)
-        return es_doc_builder_fail(builder, place, ES_ERR_PARSE, err, "%s", problem);
-    return es_doc_builder_fail(builder, place, ES_ERR_PARSE, err,
-                               "%s (%s that starts at line %" PRIu32 ")", problem, parser->context,
-                               place_of(parser->context_mark).line);
+    if (parser->error == YAML_READER_ERROR)
+        place = place_of_offset(reader, parser->problem_offset);
+    char context[128] = "";
+    if (parser->context != NULL)
+        (void)snprintf(context, sizeof context, " (%s that starts on line %" PRIu32 ")",
+                       parser->context, place_of(parser->context_mark).line);
+    return es_fail(err, ES_ERR_PARSE, "%s:%" PRIu32 ":%" PRIu32 ": %s%s", builder->file, place.line,
+                   place.column, problem, context);
 }
 
 static es_status take_event(yaml_reader *reader, const yaml_event_t *event, es_error *err);

@@ -236,8 +236,14 @@ void es_json_doc(es_json *json, const es_doc *value)
     for (;;) {
         if (at != value && at->key != NULL)
             es_json_key(json, at->key);
-        write_one(json, at);
         bool is_container = at->type == ES_DOC_LIST || at->type == ES_DOC_MAP;
+        if (is_container && json->depth == ES_DOC_DEPTH_MAX) {
+            json->text->status = ES_ERR_LIMIT; /* a deep tree inside others: not our mistake */
+            is_container = false;
+            es_json_null(json);
+        } else {
+            write_one(json, at);
+        }
         const es_doc *child = is_container ? es_doc_child_first(at) : NULL;
         if (child != NULL) {
             at = child;
