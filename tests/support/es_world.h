@@ -11,6 +11,15 @@
 
 #include <math.h>
 
+/* cmocka's own comparison is of floats: too coarse. tolerance is absolute. */
+#define assert_near(got, wanted, tolerance)                                                        \
+    do {                                                                                           \
+        double es_got_ = (got);                                                                    \
+        double es_wanted_ = (wanted);                                                              \
+        if (!(fabs(es_got_ - es_wanted_) <= (tolerance)))                                          \
+            fail_msg("%s: got %.12g, wanted %.12g", #got, es_got_, es_wanted_);                    \
+    } while (0)
+
 enum { ES_WORLD_PHONE, ES_WORLD_EDGE, ES_WORLD_CLOUD, ES_WORLD_NODES };
 enum { ES_WORLD_TINY, ES_WORLD_LARGE, ES_WORLD_HEAD, ES_WORLD_TAIL, ES_WORLD_SEGMENTS };
 enum {
