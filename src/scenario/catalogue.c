@@ -7,12 +7,26 @@
 
 static const char HOST[] = "host";
 
+/* A file named under key, against the scenario's folder; *out is left alone when there is none. */
+static es_status read_path(es_reader *reader, const es_doc *map, const char *key, const char **out,
+                           es_error *err)
+{
+    const char *file = NULL;
+    ES_TRY(es_doc_get_text(map, key, &file, err));
+    if (file == NULL)
+        return ES_OK;
+    if (*file == '\0')
+        return es_doc_fail(es_doc_find(map, key), err, "the name of the file is empty");
+    *out = es_file_join(reader->arena, reader->folder, file);
+    return *out != NULL ? ES_OK : es_arena_full(reader->arena, key, err);
+}
+
 /* ---- tasks ---- */
 
 static es_status read_task(es_reader *reader, const es_doc *map, es_task *task, es_error *err)
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "input_bytes", "output_bytes", "deadline_ms",
-                              "quality_min"));
+                              "quality_min", "samples", "labels"));
     *task = (es_task){.deadline_s = INFINITY};
     ES_TRY(es_scenario_names_add(reader->arena, &reader->tasks, map, &task->name, err));
     ES_TRY(
@@ -23,6 +37,10 @@ static es_status read_task(es_reader *reader, const es_doc *map, es_task *task, 
     ES_TRY(es_scenario_field_get_positive(map, "deadline_ms", ES_SCENARIO_TIME_S_MAX * 1e3,
                                           &deadline_ms, err));
     task->deadline_s = deadline_ms / 1e3;
+    ES_TRY(read_path(reader, map, "samples", &task->samples_file, err));
+    ES_TRY(read_path(reader, map, "labels", &task->labels_file, err));
+    if (task->labels_file != NULL && task->samples_file == NULL)
+        return es_doc_fail(es_doc_find(map, "labels"), err, "labels without samples");
     return es_doc_get_number(map, "quality_min", 0, 1, &task->quality_min, err);
 }
 
@@ -109,15 +127,7 @@ static es_status read_segment(es_reader *reader, const es_doc *map, uint32_t ind
     const char *variant = segment->name;
     ES_TRY(es_doc_get_text(map, "variant", &variant, err));
     ES_TRY(es_scenario_field_copy(reader->arena, variant, &segment->variant, err));
-    const char *file = NULL;
-    ES_TRY(es_doc_get_text(map, "file", &file, err));
-    if (file != NULL && *file == '\0')
-        return es_doc_fail(es_doc_find(map, "file"), err, "the name of the file is empty");
-    if (file != NULL) {
-        segment->file = es_file_join(reader->arena, reader->folder, file);
-        if (segment->file == NULL)
-            return es_arena_full(reader->arena, "segments", err);
-    }
+    ES_TRY(read_path(reader, map, "file", &segment->file, err));
     ES_TRY(read_memory(map, segment, err));
     segment->output_bytes = NAN;
     ES_TRY(es_doc_get_number(map, "output_bytes", 0, ES_SCENARIO_BYTES_MAX, &segment->output_bytes,

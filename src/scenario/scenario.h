@@ -34,10 +34,14 @@ typedef struct es_class_id {
 /* What a user wants inferred. */
 typedef struct es_task {
     const char *name;
-    double input_bytes;  /* shipped into stage 1 */
-    double output_bytes; /* shipped back to the entry node */
-    double deadline_s;   /* INFINITY: none */
-    double quality_min;  /* least average quality of a class; 0: none */
+    double input_bytes;       /* shipped into stage 1 */
+    double output_bytes;      /* shipped back to the entry node */
+    double deadline_s;        /* INFINITY: none */
+    double quality_min;       /* least average quality of a class; 0: none */
+    const char *samples_file; /* requests to send in a run: records of input_bytes, back to back;
+                                 NULL: drawn by the seed */
+    const char *labels_file;  /* the right answer of each record, one byte: the index of the class;
+                                 NULL: the quality of answers is not checked */
 } es_task;
 
 /* A contiguous part of a variant that can run alone on a node; the unit of hosting. */
