@@ -195,7 +195,8 @@ typedef struct es_profile_opts {
     double time_budget_s;     /* of the whole profile, > 0; default 10 */
     double ci_relative;       /* stop when half the 95 % interval of the median / median <= this;
                                  default 0.02 */
-    uint64_t seed;            /* of the inputs; default 1 */
+    int64_t free_dim;         /* value of free dims other than the batch, >= 1; default 1 */
+    uint64_t seed;            /* of the inputs: floats in [0, 1), bytes 0 or 1, else 0; default 1 */
     bool per_cut;             /* measure the segments between cut points; default true */
     /* Called now and then with the part done, 0..1; NULL: not called. */
     void (*progress)(void *context, const char *what, double done);
@@ -207,24 +208,24 @@ es_profile_opts es_profile_opts_default(void);
 /* Latencies of one thing measured again and again. */
 typedef struct es_profile_latency {
     size_t repetitions;
-    double min_ms, mean_ms, p50_ms, p90_ms, p95_ms, p99_ms;
-    double mean_ci_ms;              /* half width of the 95 % interval of the mean */
-    double p50_low_ms, p50_high_ms; /* 95 % interval of the median (order statistics) */
+    double ms_min, ms_mean, ms_p50, ms_p90, ms_p95, ms_p99;
+    double ms_mean_ci;              /* half width of the 95 % interval of the mean */
+    double ms_p50_low, ms_p50_high; /* 95 % interval of the median (order statistics) */
     bool tight;                     /* ci_relative was reached within the budget */
 } es_profile_latency;
 
 typedef struct es_profile_batch {
     uint32_t batch;
     es_profile_latency latency; /* of one run with the whole batch */
-    double throughput_rps;      /* batch / p50 */
+    double throughput_rps;      /* batch / mean */
 } es_profile_batch;
 
 /* The part of the model between two neighbouring cut points. */
 typedef struct es_profile_segment {
-    const char *output; /* tensor it ends in */
+    const char *output; /* tensor it ends in; "" at the end of the model */
     es_profile_latency latency;
-    double latency_ms_cumulative; /* p50 of this segment and all before it, summed */
-    uint64_t output_bytes;        /* to ship when the model is cut behind this segment */
+    double ms_p50_cumulative; /* of this segment and all before it, summed */
+    uint64_t output_bytes;    /* to ship when the model is cut behind this segment */
     uint64_t params_bytes;
     uint64_t macs;
 } es_profile_segment;
@@ -233,8 +234,10 @@ typedef struct es_profile {
     const char *node_kind, *cpu, *runtime_version, *variant, *path, *dtype;
     uint32_t thread_count;
     uint64_t file_bytes, input_bytes, output_bytes, params_bytes, macs;
-    uint64_t memory_bytes; /* growth of the process by loading and running; 0 when not known */
-    double load_ms;        /* opening the session */
+    /* Growth of the process's resident memory: at its peak while loading and running, and what
+     * stays while the session is open; 0 when not known. */
+    uint64_t memory_bytes_peak, memory_bytes;
+    double load_ms; /* opening the session */
     es_profile_latency latency;
     bool batchable; /* the first dim of every input and output is free */
     const es_profile_batch *batches;
