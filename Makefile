@@ -39,7 +39,7 @@ fuzz: develop ## run every fuzz target for FUZZ_SECONDS (default 60) on its kept
 
 bench: bench-all ## every benchmark: a table, and build/bench/<name>.json
 bench-%: setup
-	@sh tools/bench.sh $*
+	@python3 tools/bench.py $*
 
 format: ## format the sources
 	@clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' 'examples/*.[ch]')
