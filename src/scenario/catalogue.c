@@ -27,13 +27,13 @@ static es_status read_task(es_reader *reader, const es_doc *map, es_task *task, 
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "input_bytes", "output_bytes", "deadline_ms",
                               "quality_min", "samples", "labels"));
-    *task = (es_task){.deadline_s = INFINITY};
+    *task = (es_task){.deadline_s = (double)INFINITY};
     ES_TRY(es_scenario_names_add(reader->arena, &reader->tasks, map, &task->name, err));
     ES_TRY(
         es_doc_need_number(map, "input_bytes", 0, ES_SCENARIO_BYTES_MAX, &task->input_bytes, err));
     ES_TRY(es_doc_need_number(map, "output_bytes", 0, ES_SCENARIO_BYTES_MAX, &task->output_bytes,
                               err));
-    double deadline_ms = INFINITY;
+    double deadline_ms = (double)INFINITY;
     ES_TRY(es_scenario_field_get_positive(map, "deadline_ms", ES_SCENARIO_TIME_S_MAX * 1e3,
                                           &deadline_ms, err));
     task->deadline_s = deadline_ms / 1e3;
@@ -77,7 +77,7 @@ static bool file_size(const char *path, double *out_bytes)
 
 static es_status read_memory(const es_doc *map, es_segment *segment, es_error *err)
 {
-    segment->memory_bytes = NAN;
+    segment->memory_bytes = (double)NAN;
     ES_TRY(es_scenario_field_get_memory(map, &segment->memory_bytes, err));
     if (!isnan(segment->memory_bytes) || file_size(segment->file, &segment->memory_bytes))
         return ES_OK;
@@ -94,7 +94,7 @@ static es_status read_memory(const es_doc *map, es_segment *segment, es_error *e
 static es_status read_on(es_reader *reader, const es_doc *map, uint32_t segment, es_error *err)
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "kind", "time_ms", "energy_mj"));
-    es_on on = {.segment = segment, .kind = ES_INDEX_NONE, .energy_j = NAN};
+    es_on on = {.segment = segment, .kind = ES_INDEX_NONE, .energy_j = (double)NAN};
     const char *kind = NULL;
     ES_TRY(es_doc_need_text(map, "kind", &kind, err));
     if (strcmp(kind, HOST) != 0)
@@ -129,7 +129,7 @@ static es_status read_segment(es_reader *reader, const es_doc *map, uint32_t ind
     ES_TRY(es_scenario_field_copy(reader->arena, variant, &segment->variant, err));
     ES_TRY(read_path(reader, map, "file", &segment->file, err));
     ES_TRY(read_memory(map, segment, err));
-    segment->output_bytes = NAN;
+    segment->output_bytes = (double)NAN;
     ES_TRY(es_doc_get_number(map, "output_bytes", 0, ES_SCENARIO_BYTES_MAX, &segment->output_bytes,
                              err));
     *out_output_given = !isnan(segment->output_bytes);

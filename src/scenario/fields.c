@@ -32,7 +32,7 @@ es_status es_scenario_field_need_positive(const es_doc *map, const char *key, do
 es_status es_scenario_field_get_scaled(const es_doc *map, const char *key, double scale, double max,
                                        double *out, es_error *err)
 {
-    double number = NAN;
+    double number = (double)NAN;
     ES_TRY(es_doc_get_number(map, key, 0, max / scale, &number, err));
     if (!isnan(number))
         *out = number * scale;
@@ -41,8 +41,8 @@ es_status es_scenario_field_get_scaled(const es_doc *map, const char *key, doubl
 
 es_status es_scenario_field_get_memory(const es_doc *map, double *out, es_error *err)
 {
-    double megabytes = NAN;
-    double bytes = NAN;
+    double megabytes = (double)NAN;
+    double bytes = (double)NAN;
     ES_TRY(es_doc_get_number(map, "memory_mb", 0, ES_SCENARIO_BYTES_MAX / 1e6, &megabytes, err));
     ES_TRY(es_doc_get_number(map, "memory_bytes", 0, ES_SCENARIO_BYTES_MAX, &bytes, err));
     if (!isnan(megabytes) && !isnan(bytes))

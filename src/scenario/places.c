@@ -81,8 +81,8 @@ static es_status read_kinds(es_reader *reader, const es_doc *root, es_error *err
         items[i] = (es_hardware){.base = (uint32_t)i,
                                  .processors = 1,
                                  .utilisation_max = 0.8,
-                                 .memory_bytes = NAN,
-                                 .busy_w = NAN};
+                                 .memory_bytes = (double)NAN,
+                                 .busy_w = (double)NAN};
         ES_TRY(read_hardware(map, &items[i], err));
         ES_TRY(
             ES_ARRAY_PUSH(reader->scratch, &reader->rows, row_of(&items[i], name), "kinds", err));
@@ -119,8 +119,8 @@ static es_status row_for(es_reader *reader, const es_hardware *hardware, const c
 
 static es_status read_position(const es_doc *map, es_node *node, es_error *err)
 {
-    node->latitude_deg = NAN;
-    node->longitude_deg = NAN;
+    node->latitude_deg = (double)NAN;
+    node->longitude_deg = (double)NAN;
     ES_TRY(es_doc_get_number(map, "latitude_deg", -90, 90, &node->latitude_deg, err));
     ES_TRY(es_doc_get_number(map, "longitude_deg", -180, 180, &node->longitude_deg, err));
     if (isnan(node->latitude_deg) != isnan(node->longitude_deg))
@@ -137,8 +137,8 @@ static es_status read_node_hardware(es_reader *reader, const es_doc *map, es_har
     *hardware = (es_hardware){.base = ES_INDEX_NONE,
                               .processors = 1,
                               .utilisation_max = 0.8,
-                              .memory_bytes = NAN,
-                              .busy_w = NAN};
+                              .memory_bytes = (double)NAN,
+                              .busy_w = (double)NAN};
     const es_doc *kind = es_doc_find(map, "kind");
     if (kind != NULL && kind->type == ES_DOC_TEXT && strcmp(kind->as.text.bytes, HOST) == 0)
         return es_doc_fail(kind, err, "'host' is no kind of a node; use a kind with slowdown: 1");

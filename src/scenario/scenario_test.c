@@ -338,7 +338,7 @@ static void test_host_times(void **state)
     const es_scenario *s = here->scenario;
     const es_scenario *changed = NULL;
     es_error err = {0};
-    const double times[] = {0.1e-3, NAN, 1e-3, NAN};
+    const double times[] = {0.1e-3, (double)NAN, 1e-3, (double)NAN};
     assert_ok_err(es_scenario_with_host_times(here->arena, s, times, &changed, &err), err);
     const es_segment_id tiny = {0}, head = {1}, tail = {2};
     const es_node_id phone = {0}, second = {1}, router = {3}, server = {4};
@@ -352,7 +352,9 @@ static void test_host_times(void **state)
     assert_near(es_scenario_service(s, tiny, phone).time_s, 1e-3); /* the original stays */
     assert_ptr_equal(changed->network, s->network);
 
-    const double wrong[][4] = {{0, NAN, NAN, NAN}, {NAN, -1, NAN, NAN}, {NAN, NAN, INFINITY, NAN}};
+    const double wrong[][4] = {{0, (double)NAN, (double)NAN, (double)NAN},
+                               {(double)NAN, -1, (double)NAN, (double)NAN},
+                               {(double)NAN, (double)NAN, (double)INFINITY, (double)NAN}};
     for (size_t i = 0; i < 3; i++)
         assert_fails(es_scenario_with_host_times(here->arena, s, wrong[i], &changed, &err),
                      ES_ERR_ARG, err, "must be > 0");

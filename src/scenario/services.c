@@ -15,7 +15,7 @@ static es_service from_time(const es_kind *kind, double time_s)
     return (es_service){.time_s = time_s, .energy_j = time_s * kind->server_w};
 }
 
-static const es_service never = {.time_s = INFINITY, .energy_j = 0};
+static const es_service never = {.time_s = (double)INFINITY, .energy_j = 0};
 
 /* on[count]: the entries of this segment. */
 static es_service resolve(const es_row *row, const es_segment *segment, const es_on *on,

@@ -133,7 +133,7 @@ static es_status read_slots(es_scenario *scenario, const es_doc *root, es_error 
 
 static es_status read_objective(es_objective *objective, const es_doc *root, es_error *err)
 {
-    *objective = (es_objective){.latency_per_s = 1, .quality = 1, .refusal_cost = INFINITY};
+    *objective = (es_objective){.latency_per_s = 1, .quality = 1, .refusal_cost = (double)INFINITY};
     const es_doc *map = NULL;
     ES_TRY(es_doc_get_map(root, "objective", &map, err));
     if (map == NULL)
