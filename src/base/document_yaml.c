@@ -171,7 +171,8 @@ static es_status take_container(yaml_reader *reader, const yaml_event_t *event, 
     es_doc_builder *builder = &reader->builder;
     es_doc_place place = place_of(event->start_mark);
     const char *wanted = type == ES_DOC_LIST ? YAML_SEQ_TAG : YAML_MAP_TAG;
-    if (tag != NULL && strcmp((const char *)tag, wanted) != 0)
+    if (tag != NULL && strcmp((const char *)tag, wanted) != 0 &&
+        strcmp((const char *)tag, "!") != 0)
         return unknown_tag(reader, event, tag, err);
     if (es_doc_builder_wants_key(builder))
         return es_doc_builder_fail(builder, place, ES_ERR_PARSE, err,
@@ -255,16 +256,13 @@ static bool is_infinity_or_nan(const char *text)
     return is_word(text + (*text == '-' || *text == '+'), infinities) || is_word(text, nans);
 }
 
-/* What a plain scalar is; text is terminated, size bytes long. */
+/* Turns *out, a text so far, into what a plain scalar of these bytes is (terminated). */
 static es_status resolve_plain(const yaml_reader *reader, const char *text, size_t size,
                                es_doc_place place, es_doc *out, es_error *err)
 {
     static const char *const nulls[3] = {"null", "Null", "NULL"};
     static const char *const trues[3] = {"true", "True", "TRUE"};
     static const char *const falses[3] = {"false", "False", "FALSE"};
-    *out = (es_doc){.type = ES_DOC_TEXT, .line = place.line, .column = place.column};
-    out->as.text.bytes = text;
-    out->as.text.size = size;
     if (strlen(text) != size) {
         return ES_OK; /* holds a NUL; refused later */
     } else if (size == 0 || strcmp(text, "~") == 0 || is_word(text, nulls)) {
@@ -302,44 +300,56 @@ static es_status take_key(yaml_reader *reader, const yaml_event_t *event, const 
     return es_doc_builder_key(builder, text, size, place, err);
 }
 
-/* The type that a tag asks for, or ES_DOC_TYPE_COUNT. */
+/* The type that a tag asks for, or ES_DOC_TYPE_COUNT; the tag "!" says: not resolved. */
 static es_doc_type type_of_tag(const char *tag)
 {
-    static const char *const tags[ES_DOC_TYPE_COUNT] = {
-        [ES_DOC_NULL] = YAML_NULL_TAG, [ES_DOC_BOOL] = YAML_BOOL_TAG,
-        [ES_DOC_INT] = YAML_INT_TAG,   [ES_DOC_NUMBER] = YAML_FLOAT_TAG,
-        [ES_DOC_TEXT] = YAML_STR_TAG,  [ES_DOC_LIST] = YAML_SEQ_TAG,
-        [ES_DOC_MAP] = YAML_MAP_TAG,
+    static const struct {
+        const char *tag;
+        es_doc_type type;
+    } known[] = {
+        {YAML_NULL_TAG, ES_DOC_NULL},    {YAML_BOOL_TAG, ES_DOC_BOOL}, {YAML_INT_TAG, ES_DOC_INT},
+        {YAML_FLOAT_TAG, ES_DOC_NUMBER}, {YAML_STR_TAG, ES_DOC_TEXT},  {"!", ES_DOC_TEXT},
     };
-    for (size_t i = 0; i < ES_DOC_TYPE_COUNT; i++)
-        if (strcmp(tag, tags[i]) == 0)
-            return (es_doc_type)i;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(tag, known[i].tag) == 0)
+            return known[i].type;
     return ES_DOC_TYPE_COUNT;
+}
+
+/* What a scalar is by its tag, else by its style. */
+static es_status resolve_scalar(const yaml_reader *reader, const yaml_event_t *event, es_doc *out,
+                                es_error *err)
+{
+    es_doc_place place = place_of(event->start_mark);
+    const char *text = (const char *)event->data.scalar.value;
+    const yaml_char_t *tag = event->data.scalar.tag;
+    bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    es_doc_type wanted = tag != NULL ? type_of_tag((const char *)tag)
+                         : plain     ? ES_DOC_TYPE_COUNT
+                                     : ES_DOC_TEXT;
+    *out = (es_doc){.type = ES_DOC_TEXT, .line = place.line, .column = place.column};
+    if (wanted == ES_DOC_TEXT)
+        return ES_OK;
+    ES_TRY(resolve_plain(reader, text, event->data.scalar.length, place, out, err));
+    if (wanted == ES_DOC_NUMBER && out->type == ES_DOC_INT) {
+        out->type = ES_DOC_NUMBER;
+        out->as.number = (double)out->as.integer;
+    }
+    return tag == NULL || wanted == out->type ? ES_OK : unknown_tag(reader, event, tag, err);
 }
 
 static es_status take_scalar(yaml_reader *reader, const yaml_event_t *event, es_error *err)
 {
     es_doc_builder *builder = &reader->builder;
-    es_doc_place place = place_of(event->start_mark);
-    const char *text = (const char *)event->data.scalar.value;
-    size_t size = event->data.scalar.length;
-    const yaml_char_t *tag = event->data.scalar.tag;
-    es_doc_type wanted = tag != NULL ? type_of_tag((const char *)tag) : ES_DOC_TYPE_COUNT;
-    bool plain = tag != NULL ? wanted != ES_DOC_TEXT : event->data.scalar.plain_implicit != 0;
-    es_doc value = {.type = ES_DOC_TEXT, .line = place.line, .column = place.column};
-    if (plain && (tag != NULL || event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE))
-        ES_TRY(resolve_plain(reader, text, size, place, &value, err));
-    if (tag != NULL && wanted == ES_DOC_NUMBER && value.type == ES_DOC_INT) {
-        value.type = ES_DOC_NUMBER;
-        value.as.number = (double)value.as.integer;
-    }
-    if (tag != NULL && wanted != value.type)
-        return unknown_tag(reader, event, tag, err);
+    es_doc value;
+    ES_TRY(resolve_scalar(reader, event, &value, err));
     if (es_doc_builder_wants_key(builder))
         return take_key(reader, event, &value, err);
     const es_doc *added = NULL;
     if (value.type == ES_DOC_TEXT)
-        ES_TRY(es_doc_builder_add_text(builder, text, size, place, &added, err));
+        ES_TRY(es_doc_builder_add_text(builder, (const char *)event->data.scalar.value,
+                                       event->data.scalar.length, place_of(event->start_mark),
+                                       &added, err));
     else
         ES_TRY(es_doc_builder_add(builder, value, &added, err));
     return set_anchor(reader, event, event->data.scalar.anchor, added, err);
