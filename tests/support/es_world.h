@@ -71,7 +71,8 @@ static inline void es_world_init(es_world *world)
         world->kinds[v].name = names[v];
         world->node_kinds[v] = v;
         for (int s = 0; s < ES_WORLD_SEGMENTS; s++)
-            world->services[v][s] = (es_service){times[v][s], times[v][s] * (4 + 40 * v)};
+            world->services[v][s] =
+                (es_service){.time_s = times[v][s], .energy_j = times[v][s] * (4 + 40 * v)};
     }
     for (uint32_t e = 0; e < 2; e++) {
         world->links[e] = es_link_default();
@@ -81,7 +82,8 @@ static inline void es_world_init(es_world *world)
         world->links[e].bandwidth_bps = e == 0 ? 50e6 : 1e9;
         world->links[e].energy_j_per_bit = e == 0 ? 1e-7 : 1e-8;
     }
-    world->task = (es_task){"detect", 10000, 100, 0.150, 0};
+    world->task =
+        (es_task){.name = "detect", .input_bytes = 10000, .output_bytes = 100, .deadline_s = 0.150};
     static const char *const segment_names[] = {"tiny", "large", "large-head", "large-tail"};
     for (int s = 0; s < ES_WORLD_SEGMENTS; s++)
         world->segments[s] = (es_segment){.name = segment_names[s],
@@ -106,8 +108,9 @@ static inline void es_world_init(es_world *world)
     }
     world->task_pipelines[1] = ES_WORLD_PIPELINES;
     for (uint32_t c = 0; c < 2; c++)
-        world->classes[c] =
-            (es_class){.node = {c}, .arrivals = {ES_ARRIVAL_POISSON, 20}, .deadline_s = 0.150};
+        world->classes[c] = (es_class){.node = {c},
+                                       .arrivals = {.kind = ES_ARRIVAL_POISSON, .rate_rps = 20},
+                                       .deadline_s = 0.150};
     world->scenario = (es_scenario){
         .file = "world.yaml",
         .name = "world",
@@ -151,7 +154,8 @@ static inline void es_world_route(es_world *world, uint32_t class, uint32_t pipe
     *routing = (es_routing){
         .class_id = {class}, .pipeline = {pipeline}, .nodes = {{first}, {second}}, .share = share};
     for (uint32_t k = 0; k < world->pipelines[pipeline].stage_count; k++) {
-        es_placement placement = {routing->nodes[k], world->stages[pipeline][k].segment};
+        es_placement placement = {.node = routing->nodes[k],
+                                  .segment = world->stages[pipeline][k].segment};
         size_t at = 0;
         bool there = false;
         for (size_t i = 0; i < world->plan.placement_count; i++) {
