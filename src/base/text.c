@@ -26,8 +26,9 @@ void es_text_done(es_text *text)
 static bool reserve(es_text *text, size_t size)
 {
     size_t needed;
-    if (text->status != ES_OK || !es_size_add(text->size, size, &needed) ||
-        needed >= text->cap_bytes) {
+    if (text->status != ES_OK)
+        return false; /* the first failure is the one to tell */
+    if (!es_size_add(text->size, size, &needed) || needed >= text->cap_bytes) {
         text->status = ES_ERR_NOMEM;
         return false;
     }

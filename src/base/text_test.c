@@ -60,6 +60,7 @@ static void other_failures_keep_their_name(void **state)
     es_text text;
     es_text_init(&text, 100);
     text.status = ES_ERR_LIMIT;
+    es_text_append(&text, "more");
     assert_fails(es_text_status(&text, &err), ES_ERR_LIMIT, err, "limit");
 }
 
