@@ -1,0 +1,242 @@
+/*
+ * plan, private: the decision problem laid out as arrays, which the solvers share.
+ *
+ * A *host* is a (node, segment) pair that some path uses; a *path* is a pipeline over given nodes
+ * for one class. Solvers read es_problem only, so a constraint is relaxed by changing its
+ * right-hand side here and nowhere else.
+ */
+#ifndef ES_PLAN_INTERNAL_H
+#define ES_PLAN_INTERNAL_H
+
+#include "base/array.h"
+#include "plan/plan.h"
+
+/* Bytes of working memory one solve may take. */
+#define ES_PLAN_SCRATCH_BYTES ((size_t)8 << 30)
+
+/* Shares below this are noise of the solvers. */
+#define ES_PLAN_SHARE_MIN 1e-9
+
+typedef struct es_host {
+    es_node_id node;
+    es_segment_id segment;
+    double memory_bytes;
+    double hosting_per_s;
+} es_host;
+
+typedef struct es_path {
+    es_pipeline_id pipeline;
+    uint32_t stage_count;
+    uint32_t stage_first; /* into stage_hosts and stage_loads */
+    uint32_t use_count;   /* of links that may bind */
+    uint32_t use_first;   /* into uses */
+    bool late;            /* misses its class's deadline */
+    double cost;          /* per request */
+    double quality;
+    double latency_max_s;
+} es_path;
+
+/* Bits that one request of a path sends over a directed link. */
+typedef struct es_path_use {
+    uint32_t row; /* into link rows */
+    double bits;
+} es_path_use;
+
+typedef enum es_path_nodes {
+    ES_PATH_NODES_ANY,
+    ES_PATH_NODES_ENTRY, /* all stages where the request enters */
+    ES_PATH_NODES_CLOUD, /* all stages on nodes of tier cloud */
+    ES_PATH_NODES_COUNT
+} es_path_nodes;
+
+typedef struct es_problem_opts {
+    es_path_nodes nodes;
+    bool keep_late;      /* keep paths that miss the deadline, marked late */
+    bool keep_oversize;  /* keep hosts whose segment alone is too large for the node */
+    uint32_t tuple_max;  /* node tuples per class and pipeline before the list is cut */
+    uint32_t stage_tops; /* reserved for the cut: nodes kept per stage at least */
+} es_problem_opts;
+
+/* Why a class has no path, counted while they were sought. */
+typedef struct es_path_census {
+    uint64_t runnable;     /* reachable and can run */
+    uint64_t oversize;     /* of those, left out because a segment exceeds a node's memory */
+    uint64_t late;         /* of the rest, left out for the deadline */
+    double latency_best_s; /* least latency_max_s among the late; INFINITY: none */
+    double quality_best;   /* best quality among the paths; -INFINITY: none */
+} es_path_census;
+
+typedef struct es_problem {
+    const es_scenario *scenario;
+    uint32_t node_count;
+    uint32_t class_count;
+    uint32_t segment_count;
+
+    uint32_t host_count;
+    const es_host *hosts;
+    const uint32_t *node_host_first; /* [node_count + 1] into node_hosts */
+    const uint32_t *node_hosts;
+    const uint32_t *segment_host_first; /* [segment_count + 1] into segment_hosts */
+    const uint32_t *segment_hosts;
+
+    uint32_t path_count;
+    const uint32_t *class_paths; /* [class_count + 1]: the paths of a class, cheapest first */
+    const es_path *paths;
+    const uint32_t *stage_hosts; /* per path and stage */
+    const double *stage_loads;   /* busy seconds per request */
+    const es_path_use *uses;
+
+    uint32_t link_row_count;
+    const uint32_t *link_row_links; /* 2 * link + (1 when against its direction) */
+
+    double refusal_cost; /* INFINITY: not allowed */
+    double idle_per_j;
+    uint32_t replicas_min;
+
+    /* Right-hand sides; INFINITY: relaxed. */
+    double *memory_bytes; /* [node_count] */
+    double *compute_s;    /* [node_count] busy seconds per second */
+    double *link_bps;     /* [link_row_count] */
+    double *quality_min;  /* [class_count]; 0: none */
+    bool *deadline_off;   /* [class_count]: late paths are allowed */
+    bool *class_off;      /* [class_count]: need not be served */
+
+    bool truncated;               /* some node tuples were left out */
+    const double *class_cost_min; /* [class_count] lower bound of the cost of a request served */
+    const es_path_census *census; /* [class_count] */
+} es_problem;
+
+es_problem_opts es_problem_opts_default(void);
+
+/* Lays the problem out in arena. */
+es_status es_problem_build(es_arena *arena, const es_scenario *scenario, es_problem_opts opts,
+                           es_problem **out_problem, es_error *err) ES_MUST_CHECK;
+
+/* The directed links that may fill up, and each path's bits on them (links.c). */
+es_status es_problem_find_link_rows(es_arena *arena, es_problem *problem, es_path *paths,
+                                    es_error *err) ES_MUST_CHECK;
+
+/* A copy whose right-hand sides can be changed without changing the original's. */
+es_status es_problem_copy(es_arena *arena, const es_problem *problem, es_problem **out_problem,
+                          es_error *err) ES_MUST_CHECK;
+
+static inline bool es_path_allowed(const es_problem *problem, uint32_t class_index,
+                                   const es_path *path)
+{
+    return !path->late || problem->deadline_off[class_index];
+}
+
+/* Requests per second of a class. */
+static inline double es_problem_rate(const es_problem *problem, uint32_t class_index)
+{
+    return problem->scenario->classes[class_index].arrivals.rate_rps;
+}
+
+/* Idle cost of a node that hosts anything, per second. */
+double es_problem_on_cost(const es_problem *problem, uint32_t node);
+
+/* Lower bound: every class at its cheapest, no hosting, no capacity. */
+double es_problem_relaxed_bound(const es_problem *problem);
+
+/* Shares over paths and refusals; what a solver found. Lives in the arena it was made in. */
+typedef struct es_solution {
+    es_plan_quality quality;
+    double bound;    /* proven lower bound; -INFINITY: none */
+    bool *host_on;   /* [host_count] */
+    bool *host_used; /* [host_count] some share takes it; set by tidy */
+    double *shares;  /* [path_count] */
+    double *refused; /* [class_count] */
+} es_solution;
+
+es_status es_solution_new(es_arena *arena, const es_problem *problem, es_solution **out_solution,
+                          es_error *err) ES_MUST_CHECK;
+
+/* Drops noise, makes the shares of each class add up to 1 and closes hosts nobody needs (but for
+ * replicas). */
+void es_solution_tidy(const es_problem *problem, es_solution *solution);
+
+/* Cost per second of the solution. */
+double es_solution_cost(const es_problem *problem, const es_solution *solution);
+
+/* What remains of the time limit. */
+typedef struct es_deadline {
+    es_clock *clock;
+    int64_t end_ns;
+} es_deadline;
+
+double es_deadline_left_s(const es_deadline *deadline);
+
+/* One coefficient of a program. */
+typedef struct es_term {
+    uint32_t row;
+    uint32_t col;
+    double value;
+} es_term;
+
+/*
+ * The problem as a (mixed-integer) linear program: minimise cost . c with row bounds (program.c).
+ * Rows of capacities are divided by the capacity. Column numbers: ES_INDEX_NONE when absent.
+ */
+typedef struct es_program {
+    ES_ARRAY(double) col_cost;
+    ES_ARRAY(bool) col_integer;
+    ES_ARRAY(double) col_upper;
+    ES_ARRAY(double) row_lower;
+    ES_ARRAY(double) row_upper;
+    ES_ARRAY(es_term) terms;
+    uint32_t *path_cols;    /* [path_count] */
+    uint32_t *refused_cols; /* [class_count] */
+    uint32_t *host_cols;    /* [host_count] */
+    uint32_t *on_cols;      /* [node_count] */
+    uint32_t *segment_cols; /* [segment_count]: in use at all, with replicas */
+} es_program;
+
+/* fixed_hosts [host_count]: only paths over these, without hosting columns; NULL: the whole. */
+es_status es_program_build(es_arena *arena, const es_problem *problem, const bool *fixed_hosts,
+                           es_program *program, es_error *err) ES_MUST_CHECK;
+
+/* The terms by column, in order of rows, as COIN wants them. starts has a column more. */
+es_status es_program_columns(es_arena *arena, const es_program *program, int **out_starts,
+                             int **out_rows, double **out_values, es_error *err) ES_MUST_CHECK;
+
+/* Exact by branch and cut. start may be NULL. */
+es_status es_solve_exact(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
+                         const es_deadline *deadline, const es_solution *start,
+                         es_solution **out_solution, es_error *err) ES_MUST_CHECK;
+
+/* Best routing over given hosts, a linear program; quality INFEASIBLE when there is none. Its bound
+ * says nothing about other hosts and is -INFINITY. */
+es_status es_solve_routing(es_arena *arena, const es_problem *problem, const bool *host_on,
+                           es_solution **out_solution, es_error *err) ES_MUST_CHECK;
+
+/* Greedy by density, then local improvement until nothing helps or the time is up. */
+es_status es_solve_greedy(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
+                          const es_deadline *deadline, es_solution **out_solution,
+                          es_error *err) ES_MUST_CHECK;
+
+/* Greedy's lower bound: Lagrangian over hosting and capacities (bound.c). */
+es_status es_problem_lagrangian(es_arena *arena, const es_problem *problem, double target,
+                                const es_deadline *deadline, double *out_bound,
+                                es_error *err) ES_MUST_CHECK;
+
+/* One line that says which constraints cannot hold together (conflict.c). */
+es_status es_plan_explain(es_arena *arena, const es_scenario *scenario, const es_plan_opts *opts,
+                          es_path_nodes nodes, const es_deadline *deadline,
+                          const char **out_conflict, es_error *err) ES_MUST_CHECK;
+
+/* Baselines: least cost while as few constraints as possible are ignored (baseline.c). */
+es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenario *scenario,
+                            const es_plan_opts *opts, const es_deadline *deadline,
+                            const es_plan **out_plan, es_error *err) ES_MUST_CHECK;
+
+/* The order a plan promises. */
+void es_plan_sort(es_placement *placements, size_t placement_count, es_routing *routings,
+                  size_t routing_count);
+
+/* Turns a solution into a plan in arena. conflict may be NULL. */
+es_status es_plan_from_solution(es_arena *arena, const es_problem *problem,
+                                const es_solution *solution, es_plan_method method,
+                                double gap_relative, const char *conflict, const es_plan **out_plan,
+                                es_error *err) ES_MUST_CHECK;
+
+#endif
