@@ -395,7 +395,6 @@ static void test_load(void **state)
     const char *path = ES_TEST_BINARY_DIR "/scenario_load_test.yaml";
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    /* the memory of s is the size of its file: this very document */
     (void)fprintf(file, "%s", least);
     (void)fclose(file);
     assert_ok_err(es_scenario_load(arena, path, &s, &err), err);
@@ -436,6 +435,37 @@ static void test_memory_of_file(void **state)
     es_arena_free(arena);
 }
 
+/* The shipped example loads, and one price of it is what its figures say. */
+static void test_example(void **state)
+{
+    (void)state;
+    es_arena *arena = es_arena_new((size_t)16 << 20);
+    const es_scenario *s = NULL;
+    es_error err = {0};
+    assert_ok_err(
+        es_scenario_load(arena, ES_TEST_SOURCE_DIR "/examples/02-measured-catalogue/scenario.yaml",
+                         &s, &err),
+        err);
+    assert_int_equal(es_network_node_count(s->network), 17);
+    assert_int_equal(es_network_link_count(s->network), 22);
+    assert_int_equal(s->segment_count, 12);
+    assert_int_equal(s->pipeline_count, 24);
+    assert_int_equal(s->class_count, 10);
+    /* identify from Lisbon in Paris: over the radio, Spain and back, in one batch of 64 */
+    const es_node_id paris = es_network_node_find(s->network, "fr");
+    es_class_id class_id = {.index = 5};
+    assert_string_equal(es_network_node(s->network, s->classes[5].node)->name, "camera-pt");
+    const es_pipeline_id pipeline = es_scenario_pipeline_find(s, "identify-convnext_large");
+    es_price price = es_scenario_price(s, class_id, pipeline, &paris);
+    assert_true(price.reachable);
+    double links_s = 8e-3 + 2.512e-3 + 5.262e-3;
+    double bits_s = 8 * 60100.0 * (1 / 20e6 + 2 / 10e9);
+    assert_near(price.latency_s, 2 * links_s + bits_s + 91.341e-3);
+    assert_near(price.energy_compute_j, 91.341e-3 * 350 / 64);
+    assert_near(price.energy_network_j, 8 * 60100.0 * 520e-9);
+    es_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_defaults),   cmocka_unit_test(test_json),
         cmocka_unit_test(test_host_times), cmocka_unit_test(test_cap_sweep),
         cmocka_unit_test(test_load),       cmocka_unit_test(test_memory_of_file),
+        cmocka_unit_test(test_example),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
