@@ -12,7 +12,7 @@ static const char soname[] = "libonnxruntime.so.1";
 
 es_runtime_opts es_runtime_opts_default(void)
 {
-    return (es_runtime_opts){.library_path = NULL, .log_level = 3};
+    return (es_runtime_opts){.library_path = NULL, .log_level = 4};
 }
 
 es_status es_ort_check(const es_runtime *runtime, OrtStatus *status, const char *what,

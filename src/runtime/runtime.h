@@ -32,7 +32,9 @@ typedef struct es_runtime_opts {
     /* File of the library. NULL: the environment variable ESTRAN_ORT_LIBRARY, else the path found
      * when building, else lib/ beside the program, else the system's search path. */
     const char *library_path;
-    int log_level; /* of the library on stderr: 0 all .. 3 errors .. 4 fatal; default 3 */
+    /* What the library itself prints on stderr: 0 all .. 3 errors, 4 only what ends the process;
+     * default 4, as every error is returned. The first runtime of a process decides. */
+    int log_level;
 } es_runtime_opts;
 
 es_runtime_opts es_runtime_opts_default(void);

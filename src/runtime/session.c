@@ -160,6 +160,7 @@ static es_status session_fill(es_session *session, const char *path, const void 
     if (status == ES_ERR_INTERNAL)
         return es_fail(err, ES_ERR_PARSE, "%s", err != NULL ? es_error_text(err) : "");
     ES_TRY(status);
+    es_memory_trim(); /* reading and optimising leave about the size of the model behind */
     return ports_prepare(session, err);
 }
 

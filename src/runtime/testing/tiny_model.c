@@ -29,6 +29,13 @@ es_status tiny_add(es_arena *arena, int64_t batch, const void **out_bytes, size_
     return finish(arena, build, out_bytes, out_size, err);
 }
 
+/* Every layer has its own, as the library keeps equal weights only once. */
+static void weights_fill(float *weights, size_t width, size_t layer)
+{
+    for (size_t i = 0; i < width * width; i++)
+        weights[i] = ((float)((i + layer) * 7919 % 1009) / 1009.0f - 0.5f) / sqrtf((float)width);
+}
+
 es_status tiny_layers(es_arena *arena, int64_t batch, size_t width, size_t layer_count,
                       const void **out_bytes, size_t *out_size, es_error *err)
 {
@@ -38,8 +45,6 @@ es_status tiny_layers(es_arena *arena, int64_t batch, size_t width, size_t layer
     es_model_build *build = es_model_build_new(arena, "layers", 13);
     if (build == NULL || weights == NULL)
         return es_arena_full(arena, "model", err);
-    for (size_t i = 0; i < width * width; i++)
-        weights[i] = ((float)(i * 7919 % 1009) / 1009.0f - 0.5f) / sqrtf((float)width);
     es_model_build_input(build, "x", ES_MODEL_FLOAT, 2, dims, NULL);
     char from[32] = "x";
     for (size_t i = 0; i < layer_count; i++) {
@@ -50,6 +55,7 @@ es_status tiny_layers(es_arena *arena, int64_t batch, size_t width, size_t layer
         (void)snprintf(weight, sizeof weight, "w%zu", i);
         (void)snprintf(product, sizeof product, "p%zu", i);
         (void)snprintf(to, sizeof to, last ? "y" : "h%zu", i);
+        weights_fill(weights, width, i);
         es_model_build_weight(build, weight, ES_MODEL_FLOAT, 2, weight_dims, weights,
                               width * width * sizeof *weights);
         es_model_build_node(build, "MatMul", NULL, "", (const char *const[]){from, weight, NULL},
