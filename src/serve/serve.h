@@ -20,7 +20,9 @@ typedef struct es_node_opts {
     uint16_t port;           /* 0: any; the port is told to out_ready */
     int ready_fd;            /* the line "ready PORT\n" is written here; default 1 */
     const char *ort_library; /* NULL: the default search */
-    uint32_t queue_capacity; /* requests that may wait; default 1024 */
+    uint32_t queue_capacity; /* requests that may wait; default 1024; the run's choice counts */
+    const char *token;       /* 32 hexadecimal digits that every connection must show; NULL: the
+                                environment variable ESTRAN_NODE_TOKEN; unset: none */
 } es_node_opts;
 
 es_node_opts es_node_opts_default(void);
@@ -28,6 +30,19 @@ es_node_opts es_node_opts_default(void);
 /* Runs a node until its controller goes, or *stop becomes non-zero. */
 es_status es_node_serve(es_node_opts opts, volatile sig_atomic_t *stop,
                         es_error *err) ES_MUST_CHECK;
+
+/* One served request, told as it comes back. Borrowed for the call. */
+typedef struct es_run_answer {
+    es_class_id class_id;
+    uint64_t sequence; /* of the recorded requests of the class, from 0 */
+    size_t routing;    /* index in the plan */
+    double latency_s;
+    uint32_t stages_run;
+    const double *service_s; /* [stages_run] time at each stage's node */
+    const double *queue_s;   /* [stages_run] time waited there */
+    const void *output;      /* the answer's tensor */
+    size_t output_bytes;
+} es_run_answer;
 
 typedef struct es_run_opts {
     const char *program;         /* executable that has the verb `node`; required */
@@ -40,6 +55,15 @@ typedef struct es_run_opts {
     void (*progress)(void *context, double done_s, double total_s, uint64_t answered,
                      uint64_t failed);
     void *progress_context;
+    uint32_t queue_capacity; /* requests that may wait at each node; default 1024 */
+    double grace_s;          /* after the last arrival, for what is under way; default 2 */
+    double start_timeout_s;  /* for all nodes to be ready; default 60 */
+    /* Fills the input of a recorded request; false: leave it to the seed. NULL: all by seed. */
+    bool (*input)(void *context, es_class_id class_id, uint64_t sequence, void *bytes,
+                  size_t size_bytes);
+    void (*answered)(void *context, const es_run_answer *answer); /* may be NULL */
+    void (*started)(void *context, es_node_id node, int64_t pid); /* may be NULL */
+    void *context;                                                /* of the three */
 } es_run_opts;
 
 es_run_opts es_run_opts_default(void);

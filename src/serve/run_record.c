@@ -1,0 +1,109 @@
+#include "run_internal.h"
+
+#include <assert.h>
+#include <math.h>
+
+#define J_PER_KWH 3.6e6
+
+/* As the scenario declares it: of the segment where it was measured, else of the hardware kind. */
+double es_run_power_w(const es_scenario *scenario, uint32_t segment, uint32_t node)
+{
+    es_service service =
+        es_scenario_service(scenario, (es_segment_id){segment}, (es_node_id){node});
+    if (isfinite(service.time_s) && service.time_s > 0)
+        return service.energy_j / service.time_s;
+    return scenario->kinds[scenario->node_kinds[node]].server_w;
+}
+
+static double intensity(const es_run *run, uint32_t node)
+{
+    return es_network_node(run->scenario->network, (es_node_id){node})->carbon_gco2e_per_kwh;
+}
+
+/* The rules of es_scenario_price: a transfer's carbon is that of the mean of its two ends. */
+static void add_transfer(const es_run *run, uint32_t from, uint32_t to, double bytes,
+                         es_sample *sample)
+{
+    es_route route;
+    if (from == to ||
+        !es_routes_get(run->scenario->routes, (es_node_id){from}, (es_node_id){to}, &route))
+        return;
+    double energy_j = 8 * bytes * route.energy_j_per_bit;
+    sample->energy_network_j += energy_j;
+    sample->carbon_g += energy_j * (intensity(run, from) + intensity(run, to)) / 2 / J_PER_KWH;
+}
+
+void es_run_account(const es_run *run, size_t routing, const es_request *answer, es_sample *sample)
+{
+    const es_config_route *route = &run->routes[routing];
+    uint32_t before = route->origin;
+    uint32_t stages =
+        answer->stages_run < route->stage_count ? answer->stages_run : route->stage_count;
+    for (uint32_t k = 0; k < stages; k++) {
+        const es_config_stage *stage = &route->stages[k];
+        double service_s = es_s_from_ns((int64_t)(answer->service_ns[k] & INT64_MAX));
+        double energy_j = service_s * es_run_power_w(run->scenario, stage->segment, stage->node);
+        add_transfer(run, before, stage->node, stage->input_bytes, sample);
+        sample->energy_compute_j += energy_j;
+        sample->carbon_g += energy_j * intensity(run, stage->node) / J_PER_KWH;
+        before = stage->node;
+    }
+    if (sample->fate == ES_FATE_SERVED)
+        add_transfer(run, before, route->origin, (double)route->output_bytes, sample);
+}
+
+/* Mean watts above idle of a busy processor of the node: over the segments it hosts. */
+static double node_power_w(const es_run *run, uint32_t v)
+{
+    const es_config *config = &run->nodes[v].config;
+    double sum = 0;
+    for (uint32_t i = 0; i < config->segment_count; i++)
+        sum += es_run_power_w(run->scenario, config->segments[i].segment, v);
+    return config->segment_count > 0 ? sum / config->segment_count : 0;
+}
+
+static double model_bytes(const es_run *run, uint32_t v)
+{
+    const es_config *config = &run->nodes[v].config;
+    double bytes = 0;
+    for (uint32_t i = 0; i < config->segment_count; i++)
+        bytes += run->scenario->segments[config->segments[i].segment].memory_bytes;
+    return bytes;
+}
+
+/* Busy between two boundaries; a boundary that was not answered (the node died) adds nothing. */
+static double busy_between(const es_run_node *node, uint32_t slot)
+{
+    double before_s = node->busy_s[slot];
+    double after_s = node->busy_s[slot + 1];
+    return after_s > before_s ? after_s - before_s : 0; /* false for NAN */
+}
+
+es_status es_run_record_nodes(es_run *run, es_error *err)
+{
+    const es_scenario *scenario = run->scenario;
+    for (uint32_t v = 0; v < run->node_count; v++) {
+        const es_run_node *node = &run->nodes[v];
+        double idle_w = es_network_node(scenario->network, (es_node_id){v})->idle_w;
+        double alive_s = node->dead ? es_s_from_ns(node->died_ns - run->time_0_ns) : INFINITY;
+        double power_w = node_power_w(run, v);
+        for (uint32_t slot = 0; slot + 1 < run->boundary_count; slot++) {
+            double from_s = slot * scenario->slot_s;
+            double to_s = fmin(from_s + scenario->slot_s, run->duration_s);
+            double on_s = fmax(0, fmin(to_s, alive_s) - from_s);
+            double busy_s = busy_between(node, slot);
+            es_node_use use = {
+                .slot = slot,
+                .node = {v},
+                .busy_s = busy_s,
+                .duration_s = to_s - from_s,
+                .idle_j = node->hosts ? idle_w * on_s : 0,
+                .dynamic_j = busy_s * power_w,
+                .model_bytes_loaded = slot == 0 ? model_bytes(run, v) : 0,
+                .died = node->dead && alive_s < to_s,
+            };
+            ES_TRY(es_outcome_add_node(run->recorder, &use, err));
+        }
+    }
+    return ES_OK;
+}
