@@ -19,6 +19,7 @@ if len(sys.argv) != 2:
     sys.exit("usage: make.py DATA > scenario.yaml")
 data = pathlib.Path(sys.argv[1])
 ARM = data / "mlperf-inference/v3.0_krai_arm_boards.csv"
+ACCELERATOR = data / "mlperf-inference/v3.0_closed_nvidia_qualcomm.csv"
 TIMM = data / "timm"
 SERVERS = {
     "i7-12700h": "benchmark-infer-fp32-nchw-pt240-cpu-i7_12700h-dynamo.csv",
@@ -32,10 +33,12 @@ CARBON = data / "country-carbon/average-intensities.json"
 POPS = ["PT", "ES", "FR", "UK", "NL", "BE", "DE", "CH", "IT", "AT", "CZ", "PL"]
 ISO3 = {"PT": "PRT", "ES": "ESP", "FR": "FRA", "UK": "GBR", "NL": "NLD", "BE": "BEL",
         "DE": "DEU", "CH": "CHE", "IT": "ITA", "AT": "AUT", "CZ": "CZE", "PL": "POL"}
-SITES = {"FR": ("cloud", "rtx3090"), "DE": ("cloud", "rtx4090"), "UK": ("edge", "i7-12700h"),
-         "ES": ("edge", "i7-12700h"), "IT": ("edge", "i7-12700h"), "CZ": ("edge", "i7-12700h")}
-CAMERAS = {"PT": "firefly-rk3399", "UK": "firefly-rk3399", "IT": "vim4", "PL": "firefly-rk3399",
-           "NL": "vim4"}
+SITES = {"FR": ("cloud", "rtx3090"), "DE": ("cloud", "rtx4090"), "UK": ("edge", "eb6-aic100"),
+         "IT": ("edge", "eb6-aic100"), "ES": ("edge", "i7-12700h"), "CZ": ("edge", "i7-12700h")}
+CAMERAS = {"PT": ("firefly-rk3399", "radio"), "UK": ("firefly-rk3399", "wire"),
+           "IT": ("vim4", "wire"), "PL": ("firefly-rk3399", "radio"), "NL": ("vim4", "radio")}
+ACCESS = {"radio": "latency_ms: 8, bandwidth_mbps: 20, energy_nj_per_bit: 500",
+          "wire": "latency_ms: 0.5, bandwidth_mbps: 1000, energy_nj_per_bit: 20"}
 BOARDS = {"firefly-rk3399": "firefly-armnn-v22.11-opencl", "vim4": "vim4-armnn-v22.11-opencl"}
 # board variant -> (name here, timm architecture with the same parameters, bytes per parameter)
 BOARD_VARIANTS = {
@@ -46,14 +49,12 @@ BOARD_VARIANTS = {
     "efficientnet-lite4-quantized": ("efficientnet-lite4-u8", "tf_efficientnet_lite4", 1),
     "efficientnet-lite4-non-quantized": ("efficientnet-lite4-f32", "tf_efficientnet_lite4", 4),
 }
-SERVER_VARIANTS = [("mobilenetv3_large_100.ra_in1k", 224), ("tf_efficientnet_lite4.in1k", 380),
-                   ("vit_small_patch16_224.augreg_in21k_ft_in1k", 224),
+SERVER_VARIANTS = [("mobilenetv3_large_100.ra_in1k", 224), ("vit_small_patch16_224.augreg_in21k_ft_in1k", 224),
                    ("convnext_tiny.in12k_ft_in1k", 224), ("convnext_base.fb_in22k_ft_in1k", 224),
                    ("convnext_large.fb_in22k_ft_in1k", 224)]
 TDP_W = {"i7-12700h": 45, "rtx3090": 350, "rtx4090": 450}
 BATCH = 64
 CORE_NJ_PER_BIT = 10
-ACCESS = "latency_ms: 8, bandwidth_mbps: 20, energy_nj_per_bit: 500"
 
 
 def gml_blocks(text, what):
@@ -79,6 +80,8 @@ label_of = {n["id"]: n["label"] for n in pops.values()}
 position = {p: (float(pops[p]["Latitude"]), float(pops[p]["Longitude"])) for p in POPS}
 carbon = json.loads(CARBON.read_text())
 arm = {(r["system"], r["model"]): r for r in rows(ARM)}
+accelerator = next(r for r in rows(ACCELERATOR) if r["system"].startswith("eb6-qaic")
+                   and (r["model"], r["scenario"]) == ("resnet50", "SingleStream"))
 servers = {kind: {(r["model"], int(r["infer_img_size"])): r for r in rows(TIMM / name)}
            for kind, name in SERVERS.items()}
 accuracy = {(r["model"], int(r["img_size"])): float(r["top1"])
@@ -111,6 +114,9 @@ for board, system in BOARDS.items():
     print(f"  # {system}: busy_w derived (largest mean of the variants below); memory assumed;")
     print("  # idle_w 0, as no idle power is published: energy_mj holds all that the board drew")
     print(f"  - {{name: {board}, memory_mb: 64, idle_w: 0, busy_w: {watts:.4g}}}")
+print(f"  # {accelerator['system']}: busy_w measured (its one variant); memory assumed")
+print(f"  - {{name: eb6-aic100, memory_mb: 8000, idle_w: 0, busy_w: "
+      f"{float(accelerator['mean_watts']):.4g}}}")
 print("  # busy_w: thermal design power (data sheet), all of it counted while busy; idle_w 0 as above;")
 print("  # memory_mb of the i7: assumed")
 for kind in SERVERS:
@@ -130,7 +136,7 @@ for pop in POPS:
     print(f"  - {{name: {pop.lower()}, tier: {tier}, {what}, carbon_zone: {pop}, "
           f"carbon_gco2e_per_kwh: {grams(pop)},\n"
           f"     latitude_deg: {latitude}, longitude_deg: {longitude}}}")
-for pop, kind in CAMERAS.items():
+for pop, (kind, _) in CAMERAS.items():
     print(f"  - {{name: camera-{pop.lower()}, tier: device, kind: {kind}, carbon_zone: {pop}, "
           f"carbon_gco2e_per_kwh: {grams(pop)}}}")
 
@@ -148,13 +154,13 @@ for edge in gml_blocks(text, "edge"):
     tag = "measured" if speed else "assumed"
     print(f"  - {{between: [{a.lower()}, {b.lower()}], latency_ms: {milliseconds:.3f}, "
           f"bandwidth_mbps: {mbps:g}, energy_nj_per_bit: {CORE_NJ_PER_BIT}}} # bandwidth {tag}")
-print("  # access by radio: assumed")
-for pop in CAMERAS:
-    print(f"  - {{between: [camera-{pop.lower()}, {pop.lower()}], {ACCESS}}}")
+print("  # access by radio or wire: assumed")
+for pop, (_, access) in CAMERAS.items():
+    print(f"  - {{between: [camera-{pop.lower()}, {pop.lower()}], {ACCESS[access]}}} # {access}")
 
 print("""\
 tasks: # a JPEG of 60 kB, an answer of 100 bytes, deadlines and least qualities: assumed
-  - {name: triage, input_bytes: 60000, output_bytes: 100, deadline_ms: 60, quality_min: 0.68}
+  - {name: triage, input_bytes: 60000, output_bytes: 100, deadline_ms: 45, quality_min: 0.7}
   - {name: identify, input_bytes: 60000, output_bytes: 100, deadline_ms: 250, quality_min: 0.8}
 segments:
   # memory derived: parameters (timm) times bytes each. hosting_cost_per_s: assumed
@@ -169,6 +175,15 @@ for variant, (name, architecture, width) in BOARD_VARIANTS.items():
         print(f"      - {{kind: {board}, time_ms: {seconds * 1e3:.3f}, "
               f"energy_mj: {seconds * float(row['mean_watts']) * 1e3:.2f}}}")
         quality[name] = min(quality.get(name, 1), top1(row) / 100)
+seconds = float(accelerator["mean_ns"]) * 1e-9
+print(f"""\
+  - name: resnet50-aic100
+    memory_mb: {parameters["resnet50"]:.4g}
+    hosting_cost_per_s: 0.01
+    on:
+      - {{kind: eb6-aic100, time_ms: {seconds * 1e3:.3f}, \
+energy_mj: {seconds * float(accelerator["mean_watts"]) * 1e3:.2f}}}""")
+quality["resnet50-aic100"] = top1(accelerator) / 100
 print(f"""\
   # i7-12700h: time_ms measured (batch 1, fp32). rtx: derived, {BATCH} / published samples per s,
   # taking batches of {BATCH} to be as efficient as the published 384 to 1024. Energy follows from watts""")
@@ -194,8 +209,8 @@ for task in ("triage", "identify"):
               f"stages: [{{segment: {name}}}]}}")
 print("""\
 demand: # assumed
-  - {task: triage, at: {tier: device}, rate_rps: 12}
-  - {task: identify, at: {tier: device}, rate_rps: 3}
-# In seconds of waiting, assumed: a wrong answer is as bad as 1 s, a joule as 20 ms, a gram of CO2e
-# as 100 s (so a joule at 350 g/kWh costs another 10 ms), a refused request as 2 s.
-objective: {latency_per_s: 1, quality: 1, energy_per_j: 0.02, carbon_per_g: 100, refusal_cost: 2}""")
+  - {task: triage, at: {tier: device}, rate_rps: 40}
+  - {task: identify, at: {tier: device}, rate_rps: 4}
+# In seconds of waiting, assumed: a wrong answer is as bad as 0.3 s, a joule as 20 ms, a gram of CO2e
+# as 500 s (so a joule at 350 g/kWh costs another 49 ms), a refused request as 2 s.
+objective: {latency_per_s: 1, quality: 0.3, energy_per_j: 0.02, carbon_per_g: 500, refusal_cost: 2}""")
