@@ -344,6 +344,36 @@ static void drawings_have_no_positions(void **state)
     assert_true(globe->nodes[0].has_position);
 }
 
+/* Cut at every fiftieth: refused with a place, or (SNDlib text between sections) taken as it is. */
+static void cut_real_files_are_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"topologyzoo/Abilene.gml", "topologyzoo/Abilene.graphml",
+                                        "sndlib/abilene.txt", "sndlib/abilene.xml",
+                                        "topohub/topozoo_Abilene.json"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new((size_t)256 << 20);
+        const char *path = es_test_data(names[i]);
+        if (path == NULL)
+            skip();
+        es_error err = {0};
+        char *text = NULL;
+        size_t size = 0;
+        assert_ok_err(es_file_read(arena, path, ES_TOPOLOGY_BYTES_MAX, &text, &size, &err), err);
+        es_topology_format format = format_by_name(names[i]);
+        for (size_t part = 0; part < 50; part++) {
+            const es_topology *t = NULL;
+            es_status status =
+                es_topology_parse(arena, "cut", text, size * part / 50, format, &t, &err);
+            if (status == ES_OK && format == ES_TOPOLOGY_SNDLIB)
+                continue;
+            if (status != ES_ERR_PARSE || strstr(es_error_text(&err), "cut:") == NULL)
+                fail_msg("%s cut at %zu/50: %s", names[i], part, es_error_text(&err));
+            assert_null(t);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +384,7 @@ int main(void)
         cmocka_unit_test(gml_and_graphml_agree),
         cmocka_unit_test(sndlib_text_and_xml_agree),
         cmocka_unit_test(distances_agree_with_topohub),
+        cmocka_unit_test(cut_real_files_are_refused),
         cmocka_unit_test(drawings_have_no_positions),
     };
     return cmocka_run_group_tests_name("topology_data", tests, NULL, NULL);
