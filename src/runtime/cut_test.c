@@ -1,5 +1,14 @@
 /* Cutting real models at every cut point and chaining the parts gives what the whole gives. */
 #include "model/model.h"
+
+static es_model_analyse_opts analyse_opts(void)
+{
+    static const es_model_binding binding = {.name = "sequence", .value = REAL_SEQUENCE};
+    es_model_analyse_opts opts = es_model_analyse_opts_default();
+    opts.bindings = &binding;
+    opts.binding_count = 1;
+    return opts;
+}
 #include "runtime/testing/real_models.h"
 #include "runtime/testing/shared.h"
 #include "runtime/testing/tensor_file.h"
@@ -162,8 +171,7 @@ static void every_cut_of_every_model(void **state)
         es_model_cut_list cuts = {0};
         es_status status = es_model_load(all->arena, path, es_model_opts_default(), &model, &err);
         if (status == ES_OK)
-            status = es_model_analyse(all->arena, model, es_model_analyse_opts_default(), &analysis,
-                                      &err);
+            status = es_model_analyse(all->arena, model, analyse_opts(), &analysis, &err);
         if (status == ES_OK)
             status = es_model_cut_points(all->arena, model, analysis, &cuts, &err);
         if (status != ES_OK || !library_runs(all, path)) {

@@ -156,9 +156,12 @@ static es_status session_fill(es_session *session, const char *path, const void 
                      : api->CreateSessionFromArray(runtime->env, bytes, size, options.handle,
                                                    &session->session);
     es_status status = es_ort_check(runtime, made, "cannot open", err);
-    /* What the library cannot open is at fault, not the library; only memory is our matter. */
-    if (status == ES_ERR_INTERNAL)
-        return es_fail(err, ES_ERR_PARSE, "%s", err != NULL ? es_error_text(err) : "");
+    /* What cannot be opened is at fault, not the library. */
+    if (status == ES_ERR_INTERNAL) {
+        status = ES_ERR_PARSE;
+        if (err != NULL)
+            err->status = status;
+    }
     ES_TRY(status);
     es_memory_trim(); /* reading and optimising leave about the size of the model behind */
     return ports_prepare(session, err);

@@ -67,6 +67,7 @@ static bool wire_field(wire *in, field *out)
 enum {
     DIMS = 1,
     TYPE = 2,
+    SEGMENT = 3,
     FLOATS = 4,
     INTS = 5,
     STRINGS = 6,
@@ -127,20 +128,17 @@ static es_status head_read(wire in, es_tensor *out, es_error *err)
     while (in.at < in.end) {
         if (!wire_field(&in, &next))
             return es_fail(err, ES_ERR_PARSE, "not a TensorProto");
-        if (next.number == TYPE && next.kind == 0)
-            type = next.value;
-        else if (next.number == TYPE)
+        /* a SequenceProto or OptionalProto has a name in field 1, values in field 3 */
+        if ((next.number == DIMS || next.number == TYPE || next.number == SEGMENT) &&
+            next.kind != 0)
             return es_fail(err, ES_ERR_UNSUPPORTED, "not a TensorProto but a sequence or optional");
+        if (next.number == TYPE)
+            type = next.value;
         if (next.number != DIMS)
             continue;
-        wire packed = next.kind == 2 ? next.bytes : (wire){NULL, NULL};
-        do {
-            if (next.kind == 2 && packed.at < packed.end && !wire_varint(&packed, &next.value))
-                return es_fail(err, ES_ERR_PARSE, "dims are cut off");
-            if (rank == ES_TENSOR_RANK_MAX)
-                return es_fail(err, ES_ERR_UNSUPPORTED, "more than %d dims", ES_TENSOR_RANK_MAX);
-            dims[rank++] = (int64_t)next.value;
-        } while (next.kind == 2 && packed.at < packed.end);
+        if (rank == ES_TENSOR_RANK_MAX)
+            return es_fail(err, ES_ERR_UNSUPPORTED, "more than %d dims", ES_TENSOR_RANK_MAX);
+        dims[rank++] = (int64_t)next.value;
     }
     if (type >= ES_DTYPE_COUNT || es_dtype_size((es_dtype)type) == 0)
         return es_fail(err, ES_ERR_UNSUPPORTED, "element type %u is not carried", (unsigned)type);
@@ -171,6 +169,8 @@ es_status tensor_from_pb(es_arena *arena, const void *bytes, size_t size, es_ten
         if (!fits)
             return es_fail(err, ES_ERR_PARSE, "TensorProto has more data than its dims say");
     }
+    if (to.used == 0 && tensor.size_bytes > 0)
+        return es_fail(err, ES_ERR_UNSUPPORTED, "no data: an empty sequence or optional");
     if (to.used != tensor.size_bytes)
         return es_fail(err, ES_ERR_PARSE, "TensorProto has %zu bytes of data, dims say %zu",
                        to.used, tensor.size_bytes);
