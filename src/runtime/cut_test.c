@@ -1,5 +1,8 @@
 /* Cutting real models at every cut point and chaining the parts gives what the whole gives. */
 #include "model/model.h"
+#include "runtime/testing/real_models.h"
+#include "runtime/testing/shared.h"
+#include "runtime/testing/tensor_file.h"
 
 static es_model_analyse_opts analyse_opts(void)
 {
@@ -9,9 +12,6 @@ static es_model_analyse_opts analyse_opts(void)
     opts.binding_count = 1;
     return opts;
 }
-#include "runtime/testing/real_models.h"
-#include "runtime/testing/shared.h"
-#include "runtime/testing/tensor_file.h"
 
 /* Without the library's graph optimiser the same kernels run on the same values: bit for bit the
  * same. With it, fusions across a cut are lost and sums round differently. */

@@ -2,6 +2,9 @@
  * that others computed. */
 #include "base/file.h"
 #include "model/model.h"
+#include "runtime/testing/real_models.h"
+#include "runtime/testing/shared.h"
+#include "runtime/testing/tensor_file.h"
 
 static es_model_analyse_opts analyse_opts(void)
 {
@@ -11,9 +14,6 @@ static es_model_analyse_opts analyse_opts(void)
     opts.binding_count = 1;
     return opts;
 }
-#include "runtime/testing/real_models.h"
-#include "runtime/testing/shared.h"
-#include "runtime/testing/tensor_file.h"
 
 /* As the notice of the reference outputs suggests. The absolute part is for values near 0: relative
  * to the largest value of the output, and the other library's sigmoid rounds to 1e-7. */
