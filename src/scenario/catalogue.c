@@ -108,7 +108,7 @@ static es_status read_on(es_reader *reader, const es_doc *map, uint32_t segment,
     ES_TRY(es_scenario_field_need_positive(map, "time_ms", ES_SCENARIO_TIME_S_MAX * 1e3, &time_ms,
                                            err));
     on.time_s = time_ms / 1e3;
-    ES_TRY(es_scenario_field_get_scaled(map, "energy_mj", 1e-3, ES_SCENARIO_ENERGY_J_MAX,
+    ES_TRY(es_scenario_field_get_scaled(map, "energy_mj", 1e-3, ES_SCENARIO_ENERGY_J_MAX * 1e3,
                                         &on.energy_j, err));
     if (on.kind == ES_INDEX_NONE && !isnan(on.energy_j))
         return es_doc_fail(es_doc_find(map, "energy_mj"), err,

@@ -172,7 +172,7 @@ static void test_links(void **state)
         {LINKS, "links: [{between: [a, b], bandwidth_mbps: 1.0e-9}]", "must be >= 1e-06"},
         {LINKS, "links: [{between: [a, b], bandwidth_mbps: fast}]", "links[0].bandwidth_mbps: "},
         {LINKS, "links: [{between: [a, b], energy_nj_per_bit: 1.0e12}]",
-         "links[0].energy_nj_per_bit: "},
+         "links[0].energy_nj_per_bit: 1e+12 must be between 0 and 1e+09"},
         {LINKS, "links: [{between: [a, b], availability: 2}]", "links[0].availability: 2"},
         {LINKS, "links: [{between: [a, b], latency: 2}]", "latency_ms"},
     };

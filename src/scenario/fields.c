@@ -33,7 +33,7 @@ es_status es_scenario_field_get_scaled(const es_doc *map, const char *key, doubl
                                        double *out, es_error *err)
 {
     double number = (double)NAN;
-    ES_TRY(es_doc_get_number(map, key, 0, max / scale, &number, err));
+    ES_TRY(es_doc_get_number(map, key, 0, max, &number, err));
     if (!isnan(number))
         *out = number * scale;
     return ES_OK;

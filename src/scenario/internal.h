@@ -107,7 +107,7 @@ es_status es_scenario_field_get_positive(const es_doc *map, const char *key, dou
                                          double *out, es_error *err) ES_MUST_CHECK;
 es_status es_scenario_field_need_positive(const es_doc *map, const char *key, double max,
                                           double *out, es_error *err) ES_MUST_CHECK;
-/* Reads key in a unit that is `scale` of ours; max is in ours. Absent: *out stays. */
+/* Reads key in a unit that is `scale` of ours; max is in the key's. Absent: *out stays. */
 es_status es_scenario_field_get_scaled(const es_doc *map, const char *key, double scale, double max,
                                        double *out, es_error *err) ES_MUST_CHECK;
 /* memory_mb or memory_bytes, not both. Absent: *out stays. */

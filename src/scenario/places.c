@@ -246,7 +246,7 @@ static es_status read_link(const es_reader *reader, es_network *network, const e
                               "energy_nj_per_bit", "availability"));
     es_link link = es_link_default();
     ES_TRY(read_ends(reader, map, &link, err));
-    ES_TRY(es_scenario_field_get_scaled(map, "latency_ms", 1e-3, ES_SCENARIO_TIME_S_MAX,
+    ES_TRY(es_scenario_field_get_scaled(map, "latency_ms", 1e-3, ES_SCENARIO_TIME_S_MAX * 1e3,
                                         &link.latency_s, err));
     double bandwidth_mbps = link.bandwidth_bps / 1e6;
     ES_TRY(es_scenario_field_get_positive(map, "bandwidth_mbps", 1e9, &bandwidth_mbps, err));
@@ -254,7 +254,7 @@ static es_status read_link(const es_reader *reader, es_network *network, const e
         return es_doc_fail(es_doc_find(map, "bandwidth_mbps"), err, "%g must be >= 1e-06 (1 bit/s)",
                            bandwidth_mbps);
     link.bandwidth_bps = bandwidth_mbps * 1e6;
-    ES_TRY(es_scenario_field_get_scaled(map, "energy_nj_per_bit", 1e-9, 1, &link.energy_j_per_bit,
+    ES_TRY(es_scenario_field_get_scaled(map, "energy_nj_per_bit", 1e-9, 1e9, &link.energy_j_per_bit,
                                         err));
     ES_TRY(es_doc_get_number(map, "availability", 0, 1, &link.availability, err));
     return es_scenario_field_at(map, es_network_link_add(network, &link, NULL, err), err);

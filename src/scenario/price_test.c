@@ -1,4 +1,6 @@
 /* The price of a request against numbers worked out by hand on three nodes. */
+#include "base/rng.h"
+#include "base/text.h"
 #include "es_test.h"
 #include "scenario/scenario.h"
 
@@ -173,12 +175,123 @@ static void test_unreachable(void **state)
     assert_near(later.compute_s[0], 0);
 }
 
+/* ---- property: the price is the mean over the stages where a request may leave ---- */
+
+enum { RANDOM_NODES = 5 };
+
+static double uniform(es_rng *rng, double low, double high)
+{
+    return low + (high - low) * es_rng_double(rng);
+}
+
+/* A ring of nodes with one-way links of random cost, and one pipeline of random stages. */
+static void write_random(es_rng *rng, uint32_t stages, es_text *text)
+{
+    es_text_append(text, "format: estran-scenario\nversion: 1\nnodes:\n");
+    for (int v = 0; v < RANDOM_NODES; v++)
+        es_text_format(text,
+                       "  - {name: n%d, tier: edge, memory_mb: 9, macs_per_s: %.3f, idle_w: 1, "
+                       "busy_w: %.3f, processors: %d, carbon_gco2e_per_kwh: %.3f}\n",
+                       v, uniform(rng, 1e3, 1e6), uniform(rng, 1, 9), 1 + v, uniform(rng, 0, 900));
+    es_text_append(text, "links:\n");
+    for (int v = 0; v < RANDOM_NODES; v++)
+        es_text_format(text,
+                       "  - {from: n%d, to: n%d, latency_ms: %.3f, bandwidth_mbps: %.3f, "
+                       "energy_nj_per_bit: %.3f}\n",
+                       v, (v + 1) % RANDOM_NODES, uniform(rng, 0, 50), uniform(rng, 0.1, 100),
+                       uniform(rng, 0, 500));
+    es_text_append(text, "tasks: [{name: t, input_bytes: 7000, output_bytes: 300}]\nsegments:\n");
+    for (uint32_t k = 0; k < stages; k++)
+        es_text_format(text, "  - {name: s%u, memory_mb: 1, work_macs: %.0f, output_bytes: %s}\n",
+                       (unsigned)k, uniform(rng, 1, 1e5), k + 1 < stages ? "900" : "300");
+    es_text_append(text, "pipelines:\n  - {name: p, task: t, quality: 0.5, stages: [");
+    double reach = 1;
+    for (uint32_t k = 0; k < stages; k++) {
+        es_text_format(text, "%s{segment: s%u, reach: %.6f}", k == 0 ? "" : ", ", (unsigned)k,
+                       reach);
+        if (es_rng_double(rng) < 0.7)
+            reach *= uniform(rng, 0.1, 1);
+    }
+    es_text_append(text, "]}\ndemand: [{task: t, at: n0, rate_rps: 1}]\n");
+}
+
+/* Time, joules and grams of a request that leaves after stage `last`. */
+static void walk(const es_scenario *s, const es_node_id *at, uint32_t last, double sums[3])
+{
+    const es_pipeline *p = &s->pipelines[0];
+    es_node_id here = s->classes[0].node;
+    sums[0] = sums[1] = sums[2] = 0;
+    for (uint32_t step = 0; step <= last + 1; step++) {
+        es_node_id next = step <= last ? at[step] : s->classes[0].node;
+        double bytes = step > last ? 300 : step == 0 ? 7000 : 900;
+        while (here.index != next.index) { /* around the ring, link by link */
+            const es_link *link = es_network_link(s->network, (es_link_id){.index = here.index});
+            sums[0] += link->latency_s + 8 * bytes / link->bandwidth_bps;
+            sums[1] += 8 * bytes * link->energy_j_per_bit;
+            here = link->to;
+        }
+        if (step > last)
+            break;
+        const es_node *node = es_network_node(s->network, next);
+        double time_s = s->segments[p->stages[step].segment.index].work_macs /
+                        s->kinds[s->node_kinds[next.index]].macs_per_s;
+        double energy_j = time_s * (node->busy_w - node->idle_w) / node->processors;
+        sums[0] += time_s;
+        sums[1] += energy_j;
+        sums[2] += energy_j * node->carbon_gco2e_per_kwh / 3.6e6;
+    }
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    uint64_t seed = es_test_seed(1);
+    for (uint64_t round = 0; round < 200; round++) {
+        es_rng rng = es_rng_make(seed, round);
+        uint32_t stages = 1 + (uint32_t)(round % ES_STAGE_COUNT_MAX);
+        es_text text;
+        es_text_init(&text, (size_t)1 << 20);
+        write_random(&rng, stages, &text);
+        es_arena *arena = es_arena_new((size_t)4 << 20);
+        const es_scenario *s = NULL;
+        es_error err = {0};
+        assert_ok_err(es_scenario_parse(arena, "random.yaml", NULL, es_text_get(&text), text.size,
+                                        false, &s, &err),
+                      err);
+        es_node_id at[ES_STAGE_COUNT_MAX];
+        for (uint32_t k = 0; k < stages; k++)
+            at[k].index = (uint32_t)uniform(&rng, 0, RANDOM_NODES);
+        double latency_s = 0;
+        double energy_j = 0;
+        double compute_g = 0;
+        double sums[3] = {0};
+        for (uint32_t k = 0; k < stages; k++) {
+            const es_stage *stage = &s->pipelines[0].stages[k];
+            double leaves = stage->reach - (k + 1 < stages ? stage[1].reach : 0);
+            walk(s, at, k, sums);
+            latency_s += leaves * sums[0];
+            energy_j += leaves * sums[1];
+            compute_g += leaves * sums[2];
+        }
+        es_price p = es_scenario_price(s, (es_class_id){0}, (es_pipeline_id){0}, at);
+        if (!p.reachable || fabs(p.latency_s - latency_s) > 1e-9 * latency_s ||
+            fabs(p.latency_max_s - sums[0]) > 1e-9 * sums[0] ||
+            fabs(p.energy_compute_j + p.energy_network_j - energy_j) > 1e-9 * energy_j ||
+            p.carbon_g < compute_g * (1 - 1e-9))
+            fail_msg("ES_SEED=%" PRIu64 " round %" PRIu64 ": %.17g s, wanted %.17g", seed, round,
+                     p.latency_s, latency_s);
+        es_arena_free(arena);
+        es_text_done(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_at_the_entry), cmocka_unit_test(test_one_stage_away),
         cmocka_unit_test(test_split),        cmocka_unit_test(test_same_node_ships_nothing),
         cmocka_unit_test(test_cascade),      cmocka_unit_test(test_unreachable),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
