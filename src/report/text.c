@@ -1,0 +1,193 @@
+#include "report/internal.h"
+
+#include <math.h>
+
+enum { LABEL_WIDTH = 22, CELL_WIDTH = 11, WIDTH_MIN = 60, PLACE_WIDTH = 24 };
+
+static void put_rule(es_text *out, size_t width)
+{
+    for (size_t i = 0; i < width; i++)
+        es_text_append(out, "-");
+    es_text_append(out, "\n");
+}
+
+static void bold(es_text *out, bool color, bool on)
+{
+    if (color)
+        es_text_append(out, on ? "\x1b[1m" : "\x1b[0m");
+}
+
+/* One row per figure for cases first .. first + count - 1, a column for each side shown. */
+static void put_table(const es_report *report, size_t first, size_t count, bool color, es_text *out)
+{
+    bool sides[ES_SIDE_COUNT];
+    size_t side_count = 0;
+    for (int s = 0; s < ES_SIDE_COUNT; s++) {
+        sides[s] = es_report_has(report, (es_side)s);
+        side_count += sides[s];
+    }
+    if (side_count == 0)
+        sides[ES_SIDE_PREDICTED] = ++side_count > 0;
+    size_t case_width = side_count * CELL_WIDTH;
+    bold(out, color, true);
+    es_put_terminal(out, "", LABEL_WIDTH, -1);
+    for (size_t i = first; i < first + count; i++) {
+        es_text_append(out, "  ");
+        es_put_terminal(out, report->cases[i].label, case_width - 2, 1);
+    }
+    bold(out, color, false);
+    es_text_append(out, "\n");
+    es_put_terminal(out, "", LABEL_WIDTH, -1);
+    for (size_t i = first; i < first + count; i++) {
+        for (int s = 0; s < ES_SIDE_COUNT; s++) {
+            if (sides[s])
+                es_put_terminal(out, es_side_names[s], CELL_WIDTH, 1);
+        }
+    }
+    es_text_append(out, "\n");
+    put_rule(out, LABEL_WIDTH + count * case_width);
+    for (int f = 0; f < ES_FIGURE_COUNT; f++) {
+        if (!es_report_shows(report, (es_figure)f))
+            continue;
+        const es_figure_info *info = &es_figures[f];
+        es_figure largest = info->part ? ES_FIGURE_ENERGY : (es_figure)f;
+        es_scale scale = es_scale_of(info->unit, es_report_largest(report, largest));
+        char label[64];
+        (void)snprintf(label, sizeof label, "%s%s, %s", info->part ? "  " : "", info->name,
+                       scale.unit);
+        es_put_terminal(out, label, LABEL_WIDTH, -1);
+        for (size_t i = first; i < first + count; i++) {
+            for (int s = 0; s < ES_SIDE_COUNT; s++) {
+                char number[ES_NUMBER_SIZE];
+                double value =
+                    es_figure_value(es_case_outcome(&report->cases[i], (es_side)s), (es_figure)f);
+                if (sides[s])
+                    es_put_terminal(out, es_show_number(value * scale.factor, number), CELL_WIDTH,
+                                    1);
+            }
+        }
+        es_text_append(out, "\n");
+    }
+}
+
+/* "plan: measured against predicted: mean +4 %, ..." where there are both. */
+static void put_deviation(const es_report_case *one, size_t width, es_text *out)
+{
+    static const struct {
+        es_figure figure;
+        const char *name;
+    } shown[] = {{ES_FIGURE_LATENCY_MEAN, "latency mean"},
+                 {ES_FIGURE_LATENCY_P95, "p95"},
+                 {ES_FIGURE_QUALITY, "quality"},
+                 {ES_FIGURE_ENERGY, "energy"}};
+    char line[512];
+    char deviation[ES_NUMBER_SIZE];
+    int size = snprintf(line, sizeof line, "%.60s, measured against predicted: ", one->label);
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        size += snprintf(
+            line + size, sizeof line - (size_t)size, "%s%s %s", i == 0 ? "" : ", ", shown[i].name,
+            es_show_deviation(es_figure_value(one->measured, shown[i].figure),
+                              es_figure_value(one->predicted, shown[i].figure), deviation));
+    es_put_terminal(out, line, width, 0);
+    es_text_append(out, "\n");
+}
+
+static void put_notes(const es_report *report, size_t width, es_text *out)
+{
+    for (size_t i = 0; i < report->case_count; i++) {
+        const es_report_case *one = &report->cases[i];
+        if (one->note == NULL)
+            continue;
+        char line[512];
+        (void)snprintf(line, sizeof line, "%.100s: %.400s", one->label, one->note);
+        es_put_terminal(out, line, width, 0);
+        es_text_append(out, "\n");
+    }
+    for (size_t i = 0; i < report->case_count; i++) {
+        if (report->cases[i].predicted != NULL && report->cases[i].measured != NULL)
+            put_deviation(&report->cases[i], width, out);
+    }
+}
+
+static void put_placements(const es_report *report, const es_plan *plan, size_t width, es_text *out)
+{
+    es_text line;
+    es_text_init(&line, (size_t)1 << 20);
+    for (size_t i = 0; i < plan->placement_count;) {
+        es_node_id node = plan->placements[i].node;
+        es_text_clear(&line);
+        bool first = true;
+        for (; i < plan->placement_count && plan->placements[i].node.index == node.index; i++) {
+            es_text_format(&line, "%s%s", first ? "" : ", ",
+                           report->scenario->segments[plan->placements[i].segment.index].name);
+            first = false;
+        }
+        es_text_append(out, "  ");
+        es_put_terminal(out, es_network_node(report->scenario->network, node)->name, PLACE_WIDTH,
+                        -1);
+        es_text_append(out, "  ");
+        es_put_terminal(out, es_text_get(&line), width - PLACE_WIDTH - 4, 0);
+        es_text_append(out, "\n");
+    }
+    es_text_done(&line);
+}
+
+static void put_routings(const es_report *report, const es_plan *plan, size_t width, es_text *out)
+{
+    const es_scenario *scenario = report->scenario;
+    es_text line;
+    es_text_init(&line, (size_t)1 << 20);
+    for (size_t i = 0; i < plan->routing_count; i++) {
+        const es_routing *routing = &plan->routings[i];
+        const es_class *class = &scenario->classes[routing->class_id.index];
+        es_text_clear(&line);
+        es_text_format(&line, "%s at %s", scenario->tasks[class->task.index].name,
+                       es_network_node(scenario->network, class->node)->name);
+        es_text_append(out, "  ");
+        es_put_terminal(out, es_text_get(&line), PLACE_WIDTH, -1);
+        es_text_format(out, "  %5.1f %%  ", 100 * routing->share);
+        es_text_clear(&line);
+        es_put_route(&line, scenario, routing, " -> ");
+        es_put_terminal(out, es_text_get(&line), width - PLACE_WIDTH - 13, 0);
+        es_text_append(out, "\n");
+    }
+    for (uint32_t c = 0; plan->refused_share != NULL && c < scenario->class_count; c++) {
+        if (plan->refused_share[c] <= 0)
+            continue;
+        const es_class *class = &scenario->classes[c];
+        es_text_clear(&line);
+        es_text_format(&line, "%s at %s", scenario->tasks[class->task.index].name,
+                       es_network_node(scenario->network, class->node)->name);
+        es_text_append(out, "  ");
+        es_put_terminal(out, es_text_get(&line), PLACE_WIDTH, -1);
+        es_text_format(out, "  %5.1f %%  refused\n", 100 * plan->refused_share[c]);
+    }
+    es_text_done(&line);
+}
+
+void es_report_text(const es_report *report, size_t width, bool color, es_text *out)
+{
+    width = width < WIDTH_MIN ? WIDTH_MIN : width;
+    bool both = es_report_has(report, ES_SIDE_PREDICTED) && es_report_has(report, ES_SIDE_MEASURED);
+    size_t per_table = (width - LABEL_WIDTH) / (both ? 2 * CELL_WIDTH : CELL_WIDTH);
+    bold(out, color, true);
+    es_put_terminal(out, es_report_title(report), width, 0);
+    bold(out, color, false);
+    es_text_append(out, "\n\n");
+    for (size_t i = 0; i < report->case_count; i += per_table) {
+        size_t left = report->case_count - i;
+        put_table(report, i, left < per_table ? left : per_table, color, out);
+        es_text_append(out, "\n");
+    }
+    put_notes(report, width, out);
+    if (report->case_count == 0 || report->cases[0].plan == NULL)
+        return;
+    const es_plan *plan = report->cases[0].plan;
+    es_text_append(out, "\n");
+    bold(out, color, true);
+    es_text_append(out, "What to run where");
+    bold(out, color, false);
+    es_text_append(out, "\n");
+    put_placements(report, plan, width, out);
+    put_routings(report, plan, width, out);
+}
