@@ -196,8 +196,16 @@ static es_status count_totals(const es_model_node *nodes, const es_graph *graph,
     }
     for (size_t i = 0; i < graph->proto->n_initializer; i++) {
         const Onnx__TensorProto *tensor = graph->proto->initializer[i];
-        ok = ok && add(&out->initializer_count, es_tensor_elements(tensor)) &&
-             add(&out->initializer_bytes, es_tensor_bytes(tensor));
+        ok = ok && add(&out->stored_count, es_tensor_elements(tensor)) &&
+             add(&out->stored_bytes, es_tensor_bytes(tensor));
+    }
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const Onnx__NodeProto *proto = graph->nodes[i].proto;
+        for (size_t k = 0; strcmp(proto->op_type, "Constant") == 0 && k < proto->n_attribute; k++) {
+            const Onnx__TensorProto *tensor = proto->attribute[k]->t;
+            ok = ok && (tensor == NULL || (add(&out->stored_count, es_tensor_elements(tensor)) &&
+                                           add(&out->stored_bytes, es_tensor_bytes(tensor))));
+        }
     }
     return ok ? ES_OK : es_fail(err, ES_ERR_LIMIT, "figures add up to more than 61 bits");
 }

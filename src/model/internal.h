@@ -195,6 +195,29 @@ int64_t es_fact_bytes(const es_fact *fact);
 es_status es_fact_meet(es_arena *arena, es_fact *into, const es_fact *other,
                        es_error *err) ES_MUST_CHECK;
 
+/* ---- cutting ---- */
+
+/* The graph without bindings, as cutting sees it. */
+typedef struct es_flow {
+    const es_model *model;
+    es_infer *infer;
+    bool *fixed;          /* by node: constant, or all outputs are known numbers */
+    bool *live;           /* by node: not fixed, and an output depends on it */
+    uint32_t *cut_values; /* cut points in order */
+    size_t cut_count;
+} es_flow;
+
+es_status es_flow_make(es_arena *arena, const es_model *model, es_flow *out_flow,
+                       es_error *err) ES_MUST_CHECK;
+/* A declaration of a value from a fact. */
+es_status es_value_info_of(es_arena *arena, const es_symbols *symbols, const char *name,
+                           const es_fact *fact, Onnx__ValueInfoProto **out,
+                           es_error *err) ES_MUST_CHECK;
+/* A tensor message of raw data (kept, not copied). */
+es_status es_tensor_of(es_arena *arena, const char *name, int32_t type, size_t rank,
+                       const int64_t *dims, const void *data, size_t size, Onnx__TensorProto **out,
+                       es_error *err) ES_MUST_CHECK;
+
 /* ---- operators ---- */
 
 typedef struct es_op es_op;
@@ -292,16 +315,17 @@ es_status es_op_set_macs(es_op *op, const int64_t *factors, size_t count,
 /* shape and work functions; the comment of each is at its definition */
 #define ES_OP_FUNCTIONS(X)                                                                         \
     X(same)                                                                                        \
-    X(same_typed) X(broadcast) X(compare) X(variadic) X(where) X(cast) X(cast_like) X(dropout)     \
-        X(batchnorm) X(layernorm) X(like) X(quantize) X(dequantize) X(dynamic_quantize) X(shape)   \
-            X(size) X(reshape) X(flatten) X(squeeze) X(unsqueeze) X(transpose) X(concat) X(split)  \
-                X(slice) X(pad) X(tile) X(expand) X(gather) X(gather_elements) X(gather_nd)        \
-                    X(onehot) X(nonzero) X(topk) X(reduce) X(arg) X(constant) X(constant_of_shape) \
-                        X(range) X(random) X(depth_space) X(resize) X(conv) X(conv_transpose)      \
-                            X(pool) X(global_pool) X(rnn) X(gemm) X(matmul) X(einsum) X(tree)      \
-                                X(linear) X(per_row) X(zipmap) X(ml_same) X(features) X(loose)     \
-                                    X(sequence) X(sequence_element) X(split_sequence) X(scalar)    \
-                                        X(if_else) X(loop) X(scan) X(nms) X(roi) X(unpool) X(grid) \
+    X(same_typed)                                                                                  \
+    X(broadcast) X(compare) X(variadic) X(where) X(cast) X(cast_like) X(dropout) X(batchnorm)      \
+        X(layernorm) X(like) X(quantize) X(dequantize) X(dynamic_quantize) X(shape) X(size)        \
+            X(reshape) X(flatten) X(squeeze) X(unsqueeze) X(transpose) X(concat) X(split) X(slice) \
+                X(pad) X(tile) X(expand) X(gather) X(gather_elements) X(gather_nd) X(onehot)       \
+                    X(nonzero) X(topk) X(reduce) X(arg) X(constant) X(constant_of_shape) X(range)  \
+                        X(random) X(depth_space) X(resize) X(conv) X(conv_transpose) X(pool)       \
+                            X(global_pool) X(rnn) X(gemm) X(matmul) X(einsum) X(tree) X(linear)    \
+                                X(per_row) X(zipmap) X(ml_same) X(features) X(loose) X(sequence)   \
+                                    X(sequence_element) X(split_sequence) X(scalar) X(if_else)     \
+                                        X(loop) X(scan) X(nms) X(roi) X(unpool) X(grid)            \
                                             X(affine_grid) X(window) X(dft) X(stft) X(mel) X(loss) \
                                                 X(crop_pad) X(col2im) X(det) X(compress) X(unique) \
                                                     X(multinomial) X(attention) X(training)        \
@@ -312,8 +336,8 @@ ES_OP_FUNCTIONS(X)
 #undef X
 #define ES_OP_MACS(X)                                                                              \
     X(conv)                                                                                        \
-    X(conv_transpose) X(gemm) X(matmul) X(rnn) X(einsum) X(tree) X(linear) X(attention) X(dft)     \
-        X(deform)
+    X(conv_transpose)                                                                              \
+    X(gemm) X(matmul) X(rnn) X(einsum) X(tree) X(linear) X(attention) X(dft) X(deform)
 #define X(name) es_status es_macs_##name(es_op *op, es_error *err);
 ES_OP_MACS(X)
 #undef X

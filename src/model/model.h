@@ -203,8 +203,8 @@ typedef struct es_model_analysis {
     int64_t element_ops;
     int64_t parameter_count; /* constants that reach an activation, each counted once */
     int64_t parameter_bytes;
-    int64_t initializer_count; /* elements stored as initializers in the file (main graph) */
-    int64_t initializer_bytes;
+    int64_t stored_count; /* elements of initializers and Constant nodes in the main graph */
+    int64_t stored_bytes;
     int64_t peak_bytes;        /* most activation bytes alive at once, in execution order */
     size_t peak_node;          /* node at which that is; 0 in an empty graph */
     size_t unknown_count;      /* non-constant nodes whose figures miss something */
