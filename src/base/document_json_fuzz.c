@@ -24,7 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
     if (status == ES_OK && other == NULL)
         abort();
-    if (status == ES_ERR_PARSE && other != NULL && strstr(err.text, "out of range") == NULL)
+    bool has_nul = size > 0 && memchr(data, '\0', size) != NULL; /* jansson takes it for the end */
+    if (status == ES_ERR_PARSE && other != NULL && !has_nul &&
+        strstr(err.text, "out of range") == NULL)
         abort();
     json_decref(other);
     if (status == ES_OK) {
