@@ -15,7 +15,7 @@
  */
 #include "base/file.h"
 #include "base/rng.h"
-#include "base/text.h"
+#include "model/model.h"
 
 #include <math.h>
 
@@ -41,7 +41,7 @@ typedef struct network {
     float *filter;                      /* [filters][kernel] */
     float *random;                      /* [hidden][features], with bias in random_bias */
     float *random_bias;
-    float *output;                      /* [CLASS_COUNT][width], temperature folded in */
+    float *output; /* [CLASS_COUNT][width], temperature folded in */
     float output_bias[CLASS_COUNT];
     double quality;
 } network;
@@ -65,7 +65,8 @@ static void add_bearing_fault(float *x, es_rng *rng, double shaft_hz, double rat
     for (int i = 0; i < SIGNAL_SIZE; i++) {
         double t = i / RATE_HZ + offset_s;
         double since = fmod(t, 1 / rate_hz);
-        double load = 1 - modulation + modulation * (0.5 + 0.5 * cos(2 * PI * shaft_hz * t + phase));
+        double load =
+            1 - modulation + modulation * (0.5 + 0.5 * cos(2 * PI * shaft_hz * t + phase));
         x[i] += (float)(gain * load * exp(-since * 900) * sin(2 * PI * resonance_hz * since));
     }
 }
@@ -77,8 +78,8 @@ static void add_harmonics(float *x, es_rng *rng, double shaft_hz, const double *
         double phase = 2 * PI * es_rng_double(rng);
         double amplitude = gain[k] * (0.7 + 0.6 * es_rng_double(rng));
         for (int i = 0; i < SIGNAL_SIZE; i++)
-            x[i] += (float)(amplitude *
-                            sin(2 * PI * shaft_hz * step * (k + 1) * i / RATE_HZ + phase));
+            x[i] +=
+                (float)(amplitude * sin(2 * PI * shaft_hz * step * (k + 1) * i / RATE_HZ + phase));
     }
 }
 
@@ -86,9 +87,9 @@ static void add_harmonics(float *x, es_rng *rng, double shaft_hz, const double *
 static void vibration(float *x, int label, es_rng *rng)
 {
     static const double harmonics[CLASS_COUNT][6] = {
-        {0.30, 0.10, 0.05, 0, 0, 0},       {0.62, 0.12, 0.05, 0, 0, 0},
-        {0.34, 0.42, 0.22, 0, 0, 0},       {0.30, 0.12, 0.06, 0, 0, 0},
-        {0.30, 0.12, 0.06, 0, 0, 0},       {0.22, 0.30, 0.16, 0.22, 0.16, 0.18},
+        {0.30, 0.10, 0.05, 0, 0, 0}, {0.62, 0.12, 0.05, 0, 0, 0},
+        {0.34, 0.42, 0.22, 0, 0, 0}, {0.30, 0.12, 0.06, 0, 0, 0},
+        {0.30, 0.12, 0.06, 0, 0, 0}, {0.22, 0.30, 0.16, 0.22, 0.16, 0.18},
     };
     memset(x, 0, SIGNAL_SIZE * sizeof *x);
     double shaft_hz = 85 + 30 * es_rng_double(rng);
@@ -372,219 +373,106 @@ static void train(network *net, const data *train_set, const data *valid)
     calibrate(net, valid);
 }
 
-/* ---- ONNX: a protobuf message is a text of tagged fields ---- */
+/* ---- ONNX ---- */
 
-static void put_varint(es_text *out, uint64_t value)
+static void put_node(es_model_build *build, const char *op, const char *a, const char *b,
+                     const char *c, const char *output)
 {
-    for (; value >= 128; value >>= 7)
-        es_text_append_n(out, &(char){(char)(value | 128)}, 1);
-    es_text_append_n(out, &(char){(char)value}, 1);
+    const char *inputs[] = {a, b, c, NULL};
+    const char *outputs[] = {output, NULL};
+    es_model_build_node(build, op, NULL, output, inputs, outputs);
 }
 
-static void put_int(es_text *out, uint32_t field, int64_t value)
+static void put_weight(es_model_build *build, const char *name, size_t rank, const int64_t *dims,
+                       const float *values, size_t count)
 {
-    put_varint(out, field << 3);
-    put_varint(out, (uint64_t)value);
-}
-
-static void put_bytes(es_text *out, uint32_t field, const void *bytes, size_t size)
-{
-    put_varint(out, field << 3 | 2);
-    put_varint(out, size);
-    es_text_append_n(out, bytes, size);
-}
-
-static void put_text(es_text *out, uint32_t field, const char *text)
-{
-    put_bytes(out, field, text, strlen(text));
-}
-
-/* Closes message as a field of out and empties it. */
-static void put_message(es_text *out, uint32_t field, es_text *message)
-{
-    put_bytes(out, field, es_text_get(message), message->size);
-    es_text_done(message);
-}
-
-static es_text message_new(void)
-{
-    es_text made;
-    es_text_init(&made, 16 << 20);
-    return made;
-}
-
-static void put_tensor(es_text *graph, const char *name, const int64_t *dims, int rank, int type,
-                       const void *values, size_t size)
-{
-    es_text tensor = message_new();
-    for (int i = 0; i < rank; i++)
-        put_int(&tensor, 1, dims[i]);
-    put_int(&tensor, 2, type);
-    put_text(&tensor, 8, name);
-    put_bytes(&tensor, 9, values, size);
-    put_message(graph, 5, &tensor);
-}
-
-static void put_port(es_text *graph, uint32_t field, const char *name, const int64_t *dims, int rank)
-{
-    es_text shape = message_new();
-    es_text dim = message_new();
-    put_text(&dim, 2, "batch"); /* the first dimension is free */
-    put_message(&shape, 1, &dim);
-    for (int i = 1; i < rank; i++) {
-        dim = message_new();
-        put_int(&dim, 1, dims[i]);
-        put_message(&shape, 1, &dim);
-    }
-    es_text tensor = message_new();
-    put_int(&tensor, 1, 1);
-    put_message(&tensor, 2, &shape);
-    es_text type = message_new();
-    put_message(&type, 1, &tensor);
-    es_text port = message_new();
-    put_text(&port, 1, name);
-    put_message(&port, 2, &type);
-    put_message(graph, field, &port);
-}
-
-static void put_ints_attribute(es_text *node, const char *name, int64_t value)
-{
-    es_text attribute = message_new();
-    put_text(&attribute, 1, name);
-    put_int(&attribute, 8, value);
-    put_int(&attribute, 20, 7);
-    put_message(node, 5, &attribute);
-}
-
-static void put_int_attribute(es_text *node, const char *name, int64_t value)
-{
-    es_text attribute = message_new();
-    put_text(&attribute, 1, name);
-    put_int(&attribute, 3, value);
-    put_int(&attribute, 20, 2);
-    put_message(node, 5, &attribute);
-}
-
-static es_text node_new(const char *type, const char *a, const char *b, const char *c,
-                        const char *output)
-{
-    es_text node = message_new();
-    const char *inputs[] = {a, b, c};
-    for (int i = 0; i < 3; i++)
-        if (inputs[i] != NULL)
-            put_text(&node, 1, inputs[i]);
-    put_text(&node, 2, output);
-    put_text(&node, 3, output);
-    put_text(&node, 4, type);
-    return node;
+    es_model_build_weight(build, name, ES_MODEL_FLOAT, rank, dims, values, count * sizeof *values);
 }
 
 /* signal -> pooled features */
-static void put_head(es_text *graph, const network *net)
+static void put_head(es_model_build *build, const network *net)
 {
-    int64_t dims[] = {net->filters, 1, net->kernel};
-    es_text node = node_new("Conv", "signal", "filter", NULL, "bands");
-    put_ints_attribute(&node, "kernel_shape", net->kernel);
-    put_ints_attribute(&node, "strides", net->stride);
-    put_message(graph, 1, &node);
-    node = node_new("Relu", "bands", NULL, NULL, "rectified");
-    put_message(graph, 1, &node);
-    node = node_new("AveragePool", "rectified", NULL, NULL, "features");
-    put_ints_attribute(&node, "kernel_shape", pool_size(net));
-    put_ints_attribute(&node, "strides", pool_size(net));
-    put_message(graph, 1, &node);
-    put_tensor(graph, "filter", dims, 3, 1, net->filter,
-               (size_t)(net->filters * net->kernel) * sizeof(float));
+    const int64_t dims[] = {net->filters, 1, net->kernel};
+    const int64_t stride = net->stride;
+    const int64_t pool = pool_size(net);
+    put_weight(build, "filter", 3, dims, net->filter, (size_t)(net->filters * net->kernel));
+    put_node(build, "Conv", "signal", "filter", NULL, "bands");
+    es_model_build_ints(build, "kernel_shape", &dims[2], 1);
+    es_model_build_ints(build, "strides", &stride, 1);
+    put_node(build, "Relu", "bands", NULL, NULL, "rectified");
+    put_node(build, "AveragePool", "rectified", NULL, NULL, "features");
+    es_model_build_ints(build, "kernel_shape", &pool, 1);
+    es_model_build_ints(build, "strides", &pool, 1);
 }
 
-static void put_gemm(es_text *graph, const char *input, const char *output, const char *weight,
-                     const char *bias, int64_t rows, int64_t columns, const float *w, const float *b)
+static void put_gemm(es_model_build *build, const char *const *names, int rows, int columns,
+                     const float *w, const float *b)
 {
-    es_text node = node_new("Gemm", input, weight, bias, output);
-    put_int_attribute(&node, "transB", 1);
-    put_message(graph, 1, &node);
-    put_tensor(graph, weight, (int64_t[]){rows, columns}, 2, 1, w,
-               (size_t)(rows * columns) * sizeof(float));
-    put_tensor(graph, bias, &rows, 1, 1, b, (size_t)rows * sizeof(float));
+    const int64_t dims[] = {rows, columns};
+    put_weight(build, names[1], 2, dims, w, (size_t)rows * (size_t)columns);
+    put_weight(build, names[2], 1, dims, b, (size_t)rows);
+    put_node(build, "Gemm", names[0], names[1], names[2], names[3]);
+    es_model_build_int(build, "transB", 1);
 }
 
 /* pooled features -> class probabilities */
-static void put_tail(es_text *graph, const network *net)
+static void put_tail(es_model_build *build, const network *net)
 {
-    es_text node = node_new("Flatten", "features", NULL, NULL, "flat");
-    put_int_attribute(&node, "axis", 1);
-    put_message(graph, 1, &node);
-    const char *last = "flat";
+    static const char *const random[] = {"flat", "random", "random_bias", "hidden"};
+    const char *output[] = {"flat", "output", "output_bias", "scores"};
+    put_node(build, "Flatten", "features", NULL, NULL, "flat");
+    es_model_build_int(build, "axis", 1);
     if (net->hidden > 0) {
-        put_gemm(graph, "flat", "hidden", "random", "random_bias", net->hidden, feature_count(net),
-                 net->random, net->random_bias);
-        node = node_new("Relu", "hidden", NULL, NULL, "active");
-        put_message(graph, 1, &node);
-        last = "active";
+        put_gemm(build, random, net->hidden, feature_count(net), net->random, net->random_bias);
+        put_node(build, "Relu", "hidden", NULL, NULL, "active");
+        output[0] = "active";
     }
-    put_gemm(graph, last, "scores", "output", "output_bias", CLASS_COUNT, width(net), net->output,
-             net->output_bias);
-    node = node_new("Softmax", "scores", NULL, NULL, "probabilities");
-    put_int_attribute(&node, "axis", 1);
-    put_message(graph, 1, &node);
+    put_gemm(build, output, CLASS_COUNT, width(net), net->output, net->output_bias);
+    put_node(build, "Softmax", "scores", NULL, NULL, "probabilities");
+    es_model_build_int(build, "axis", 1);
 }
 
-static int write_model(const char *folder, const char *name, const network *net, bool head,
-                       bool tail)
+static es_status write_model(const char *folder, const char *name, const network *net, bool head,
+                             bool tail, es_error *err)
 {
-    const int64_t signal[] = {0, 1, SIGNAL_SIZE};
-    const int64_t pooled[] = {0, net->filters, net->pools};
-    const int64_t classes[] = {0, CLASS_COUNT};
-    es_text graph = message_new();
+    static const char *const symbols[] = {"batch", NULL, NULL};
+    const int64_t signal[] = {-1, 1, SIGNAL_SIZE};
+    const int64_t pooled[] = {-1, net->filters, net->pools};
+    const int64_t classes[] = {-1, CLASS_COUNT};
+    ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(16 << 20);
+    es_model_build *build = arena != NULL ? es_model_build_new(arena, name, 13) : NULL;
+    char *path = arena != NULL ? es_arena_format(arena, "%s/models/%s.onnx", folder, name) : NULL;
+    if (build == NULL || path == NULL)
+        return es_fail(err, ES_ERR_NOMEM, "out of memory");
+    es_model_build_input(build, head ? "signal" : "features", ES_MODEL_FLOAT, 3,
+                         head ? signal : pooled, symbols);
     if (head)
-        put_head(&graph, net);
+        put_head(build, net);
     if (tail)
-        put_tail(&graph, net);
-    put_text(&graph, 2, name);
-    put_port(&graph, 11, head ? "signal" : "features", head ? signal : pooled, 3);
-    put_port(&graph, 12, tail ? "probabilities" : "features", tail ? classes : pooled, tail ? 2 : 3);
-    es_text opset = message_new();
-    put_text(&opset, 1, "");
-    put_int(&opset, 2, 13);
-    es_text model = message_new();
-    put_int(&model, 1, 7); /* IR version */
-    put_text(&model, 2, "estran make_models");
-    put_message(&model, 7, &graph);
-    put_message(&model, 8, &opset);
-    char path[4096];
-    (void)snprintf(path, sizeof path, "%s/models/%s.onnx", folder, name);
-    es_error err;
-    es_status status = es_file_write(path, es_text_get(&model), model.size, &err);
-    if (status == ES_OK)
-        (void)printf("# %s: %zu bytes\n", path, model.size);
-    else
-        (void)fprintf(stderr, "make_models: %s\n", es_error_text(&err));
-    es_text_done(&model);
-    return status == ES_OK ? 0 : 1;
+        put_tail(build, net);
+    es_model_build_output(build, tail ? "probabilities" : "features", ES_MODEL_FLOAT, tail ? 2 : 3,
+                          tail ? classes : pooled, symbols);
+    const es_model *model = NULL;
+    ES_TRY(es_model_build_finish(build, &model, err));
+    return es_model_write(arena, model, path, err);
 }
 
-static int write_samples(const char *folder, const data *test)
+static es_status write_samples(const char *folder, const data *test, es_error *err)
 {
     unsigned char label[SAMPLE_COUNT];
     for (int n = 0; n < SAMPLE_COUNT; n++)
         label[n] = (unsigned char)test->label[n];
     char path[4096];
-    es_error err;
     (void)snprintf(path, sizeof path, "%s/samples.f32", folder);
-    es_status status = es_file_write(path, test->signal,
-                                     SAMPLE_COUNT * SIGNAL_SIZE * sizeof(float), &err);
+    ES_TRY(es_file_write(path, test->signal, SAMPLE_COUNT * SIGNAL_SIZE * sizeof(float), err));
     (void)snprintf(path, sizeof path, "%s/labels.u8", folder);
-    if (status == ES_OK)
-        status = es_file_write(path, label, sizeof label, &err);
-    if (status != ES_OK)
-        (void)fprintf(stderr, "make_models: %s\n", es_error_text(&err));
-    return status == ES_OK ? 0 : 1;
+    return es_file_write(path, label, sizeof label, err);
 }
 
 /* ---- measuring ---- */
 
-static double measure(network *nets, int count, const data *test, double *cascade_quality,
-                      double *cascade_reach)
+static void measure(network *nets, int count, const data *test, double *cascade_quality,
+                    double *cascade_reach)
 {
     int right[8] = {0};
     int cascade_right = 0;
@@ -608,7 +496,6 @@ static double measure(network *nets, int count, const data *test, double *cascad
         nets[k].quality = (double)right[k] / test->count;
     *cascade_quality = (double)cascade_right / test->count;
     *cascade_reach = (double)escalated / test->count;
-    return nets[count - 1].quality;
 }
 
 int main(int argc, char **argv)
@@ -625,20 +512,28 @@ int main(int argc, char **argv)
     data train_set = make_data(TRAIN_COUNT, 1);
     data valid = make_data(VALID_COUNT, 2);
     data test = make_data(TEST_COUNT, 3);
-    int failed = 0;
-    for (int k = 0; k < 3; k++) {
+    es_error err = {0};
+    es_status status = ES_OK;
+    for (int k = 0; k < 3 && status == ES_OK; k++) {
         train(&nets[k], &train_set, &valid);
-        failed |= write_model(argv[1], nets[k].name, &nets[k], true, true);
+        status = write_model(argv[1], nets[k].name, &nets[k], true, true, &err);
     }
-    failed |= write_model(argv[1], "large-head", &nets[2], true, false);
-    failed |= write_model(argv[1], "large-tail", &nets[2], false, true);
-    failed |= write_samples(argv[1], &test);
+    if (status == ES_OK)
+        status = write_model(argv[1], "large-head", &nets[2], true, false, &err);
+    if (status == ES_OK)
+        status = write_model(argv[1], "large-tail", &nets[2], false, true, &err);
+    if (status == ES_OK)
+        status = write_samples(argv[1], &test, &err);
+    if (status != ES_OK) {
+        (void)fprintf(stderr, "make_models: %s\n", es_error_text(&err));
+        return 1;
+    }
     double cascade_quality = 0;
     double cascade_reach = 0;
-    (void)measure(nets, 3, &test, &cascade_quality, &cascade_reach);
+    measure(nets, 3, &test, &cascade_quality, &cascade_reach);
     for (int k = 0; k < 3; k++)
         (void)printf("%s quality %.4f\n", nets[k].name, nets[k].quality);
-    (void)printf("cascade quality %.4f reach %.4f threshold %.2f\n", cascade_quality,
-                 cascade_reach, CASCADE_THRESHOLD);
-    return failed;
+    (void)printf("cascade quality %.4f reach %.4f threshold %.2f\n", cascade_quality, cascade_reach,
+                 CASCADE_THRESHOLD);
+    return 0;
 }

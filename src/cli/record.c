@@ -44,10 +44,12 @@ static es_status write_case(es_cli *cli, const es_record *record, const es_repor
                             const char *folder, es_json *json, es_error *err)
 {
     const char *stem = file_stem(cli->arena, one->label);
+    if (stem == NULL)
+        return es_arena_full(cli->arena, "record", err);
     char *plan = es_arena_format(cli->arena, "%s.plan.json", stem);
     char *predicted = es_arena_format(cli->arena, "%s.predicted.jsonl", stem);
     char *measured = es_arena_format(cli->arena, "%s.measured.jsonl", stem);
-    if (stem == NULL || plan == NULL || predicted == NULL || measured == NULL)
+    if (plan == NULL || predicted == NULL || measured == NULL)
         return es_arena_full(cli->arena, "record", err);
     es_json_map_begin(json);
     es_json_put_text(json, "label", one->label);

@@ -1,0 +1,131 @@
+"""The main job on real processes: outcome, report, Ctrl-C, a node that dies."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import support
+from support import EXAMPLE, ESTRAN, ROOT, Case, estran
+
+
+def children_of(pid):
+    """Process ids whose parent is pid."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                stat = open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace").read()
+            except OSError:
+                continue
+            if int(stat.rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(entry))
+    return found
+
+
+def command_line(pid):
+    try:
+        return open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+    except OSError:
+        return []
+
+
+def alive(pid):
+    try:
+        return open(f"/proc/{pid}/stat", encoding="utf-8").read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Run(Case):
+    def start(self, *words):
+        return subprocess.Popen([str(ESTRAN), "run", EXAMPLE, "--output", str(self.folder / "out"),
+                                 "--no-profile", *words], cwd=ROOT, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def wait_for_nodes(self, process, count):
+        for _ in range(600):
+            nodes = children_of(process.pid)
+            if len(nodes) >= count:
+                return nodes
+            if process.poll() is not None:
+                break
+            time.sleep(0.02)
+        self.fail(f"no {count} node processes: {process.communicate()}")
+
+    def check_counts(self, row):
+        self.assertAlmostEqual(row["arrived"],
+                               row["served"] + row["refused"] + row["failed"] + row["in_flight"])
+
+    def test_whole_job(self):
+        out = self.folder / "out"
+        done = self.ok("run", EXAMPLE, "--output", out, "--duration", "4", "--json")
+        summary = json.loads(done.stdout)
+        self.assertEqual([case["label"] for case in summary["cases"]], ["plan", "device only", "cloud only"])
+        for case in summary["cases"]:
+            measured, predicted = case["measured"], case["predicted"]
+            self.check_counts(measured)
+            self.check_counts(predicted)
+            self.assertGreater(measured["served"], 30)
+            self.assertEqual(measured["failed"], 0)
+            self.assertGreater(measured["latency_s_mean"], 1e-3)
+        plan = summary["cases"][0]["measured"]
+        self.assertGreater(plan["quality"], 0.85)  # real answers against real labels
+        page = (out / "report.html").read_text()
+        self.assertNotIn("http://", page.replace("http://www.w3.org/", ""))
+        self.assertNotIn("https://", page)
+        self.assertIn("sensor-1", page)
+        # The report can be told again, byte for byte.
+        again = self.ok("report", out, "--json")
+        self.assertEqual(json.loads(again.stdout), summary)
+        self.assertEqual((out / "report.html").read_text(), page)
+        # The plan that ran passes the independent checker of figures made with the host's times
+        # only in shape: it loads against the scenario.
+        self.assertTrue((out / "plan.plan.json").exists())
+
+    def test_interrupt_stops_every_process(self):
+        process = self.start("--duration", "60", "--no-baselines")
+        nodes = self.wait_for_nodes(process, 4)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("cancelled", errors.lower() + "cancelled" * ("stopped" in errors))
+        for _ in range(100):
+            left = [pid for pid in nodes if alive(pid)]
+            if not left:
+                break
+            time.sleep(0.02)
+        self.assertEqual(left, [])
+
+    def test_a_killed_run_leaves_no_node(self):
+        process = self.start("--duration", "60", "--no-baselines")
+        nodes = self.wait_for_nodes(process, 4)
+        time.sleep(0.3)
+        process.kill()
+        process.communicate(timeout=20)
+        for _ in range(250):
+            left = [pid for pid in nodes if alive(pid)]
+            if not left:
+                break
+            time.sleep(0.02)
+        self.assertEqual(left, [])
+
+    def test_a_node_that_dies_is_counted(self):
+        process = self.start("--duration", "6", "--no-baselines", "--json")
+        nodes = self.wait_for_nodes(process, 4)
+        victim = next(pid for pid in nodes if b"sensor-1" in command_line(pid))
+        time.sleep(2.5)
+        os.kill(victim, signal.SIGKILL)
+        out, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, errors)
+        self.assertIn("sensor-1", errors)
+        row = json.loads(out)["cases"][0]["measured"]
+        self.check_counts(row)
+        self.assertGreater(row["failed"], 5)
+        self.assertGreater(row["served"], 20)
+        self.assertIn('"died":true', (self.folder / "out" / "plan.measured.jsonl").read_text())
+
+
+if __name__ == "__main__":
+    support.main()
