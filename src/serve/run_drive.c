@@ -49,7 +49,7 @@ static size_t choose(es_run *run, uint32_t c)
     double best = run->plan->refused_share[c] * (double)class->drawn - (double)class->refused;
     size_t chosen = SIZE_MAX;
     if (run->plan->refused_share[c] <= 0)
-        best = -INFINITY;
+        best = -(double)INFINITY;
     for (size_t i = 0; i < class->routing_count; i++) {
         double behind = run->plan->routings[class->routing_first + i].share * (double)class->drawn -
                         (double)class->taken[i];

@@ -85,7 +85,8 @@ es_status es_run_record_nodes(es_run *run, es_error *err)
     for (uint32_t v = 0; v < run->node_count; v++) {
         const es_run_node *node = &run->nodes[v];
         double idle_w = es_network_node(scenario->network, (es_node_id){v})->idle_w;
-        double alive_s = node->dead ? es_s_from_ns(node->died_ns - run->time_0_ns) : INFINITY;
+        double alive_s =
+            node->dead ? es_s_from_ns(node->died_ns - run->time_0_ns) : (double)INFINITY;
         double power_w = node_power_w(run, v);
         for (uint32_t slot = 0; slot + 1 < run->boundary_count; slot++) {
             double from_s = slot * scenario->slot_s;
