@@ -102,7 +102,7 @@ static void vibration(float *x, int label, es_rng *rng)
     double noise = 0.05 + 0.13 * es_rng_double(rng);
     double scale = exp(0.15 * es_rng_normal(rng));
     for (int i = 0; i < SIGNAL_SIZE; i++)
-        x[i] = (float)(scale * (x[i] + noise * es_rng_normal(rng)));
+        x[i] = (float)(scale * ((double)x[i] + noise * es_rng_normal(rng)));
 }
 
 static void *need(size_t count, size_t size)
@@ -201,8 +201,8 @@ static void make_random_layer(network *net, const float *train, int count)
         double mean = 0;
         double square = 0;
         for (int n = 0; n < count; n++) {
-            mean += train[n * inputs + i];
-            square += (double)train[n * inputs + i] * train[n * inputs + i];
+            mean += (double)train[n * inputs + i];
+            square += (double)train[n * inputs + i] * (double)train[n * inputs + i];
         }
         mean /= count;
         double spread = sqrt(square / count - mean * mean) + 1e-9;
@@ -288,7 +288,7 @@ static void scores(const network *net, const float *x, double scale, double *out
     for (int c = 0; c < CLASS_COUNT; c++) {
         double sum = net->output_bias[c];
         for (int i = 0; i < width(net); i++)
-            sum += (double)net->output[c * width(net) + i] * inputs[i];
+            sum += (double)net->output[c * width(net) + i] * (double)inputs[i];
         out[c] = scale * sum;
     }
 }
