@@ -1,14 +1,138 @@
+/* Baselines are there to be measured, so they give a plan wherever the segments fit and run. Wishes
+ * that cannot all be met are taken up one by one, as long as there is still a plan. */
 #include "plan/internal.h"
+
+#include <math.h>
+
+static const size_t TEXT_BYTES_MAX = (size_t)1 << 20;
+static const double CHECK_TOLERANCE = 1e-6;
+enum { NAMED_MAX = 8 };
+
+typedef struct baseline {
+    es_arena *scratch;
+    const es_problem *problem;
+    const es_plan_opts *opts;
+    const es_deadline *deadline;
+    es_groups groups;
+    es_error *err;
+} baseline;
+
+static bool is_wish(es_group_kind kind)
+{
+    return kind != ES_GROUP_MEMORY && kind != ES_GROUP_CLASS;
+}
+
+static es_status possible(baseline *b, bool *out_possible)
+{
+    es_plan_quality quality = ES_PLAN_UNKNOWN;
+    ES_TRY(es_groups_try(b->problem, &b->groups, b->opts, b->deadline, &quality, b->err));
+    *out_possible = quality == ES_PLAN_FEASIBLE;
+    return ES_OK;
+}
+
+/* Takes groups [first, end) up again; together when that works, else each that still can. */
+static es_status take_up(baseline *b, size_t first, size_t end)
+{
+    bool good = false;
+    for (size_t i = first; i < end; i++)
+        b->groups.all.items[i].off = false;
+    ES_TRY(possible(b, &good));
+    if (good)
+        return ES_OK;
+    for (size_t i = first; i < end; i++)
+        b->groups.all.items[i].off = true;
+    for (size_t i = first; end - first > 1 && i < end; i++) {
+        b->groups.all.items[i].off = false;
+        ES_TRY(possible(b, &good));
+        b->groups.all.items[i].off = !good;
+    }
+    return ES_OK;
+}
+
+/* Deadlines first, then qualities, compute, links, replicas: what a user sees comes first. */
+static es_status choose_groups(baseline *b, bool *out_possible)
+{
+    static const es_group_kind order[] = {ES_GROUP_DEADLINE, ES_GROUP_QUALITY, ES_GROUP_COMPUTE,
+                                          ES_GROUP_LINK, ES_GROUP_REPLICAS};
+    ES_TRY(possible(b, out_possible));
+    if (*out_possible)
+        return ES_OK;
+    for (size_t i = 0; i < b->groups.all.count; i++)
+        b->groups.all.items[i].off = is_wish(b->groups.all.items[i].kind);
+    ES_TRY(possible(b, out_possible));
+    for (size_t k = 0; *out_possible && k < sizeof order / sizeof *order; k++) {
+        size_t first = 0;
+        while (first < b->groups.all.count && b->groups.all.items[first].kind != order[k])
+            first++;
+        size_t end = first;
+        while (end < b->groups.all.count && b->groups.all.items[end].kind == order[k])
+            end++;
+        if (end > first)
+            ES_TRY(take_up(b, first, end));
+    }
+    return ES_OK;
+}
+
+/* "ignores: …" from what the checker says against the plan; NULL when nothing. */
+static es_status tell_ignored(baseline *b, es_arena *arena, const es_plan *plan,
+                              const char **out_text)
+{
+    const es_plan_violation *violations;
+    size_t count;
+    ES_CLEANUP(es_text_done) es_text text;
+    es_text_init(&text, TEXT_BYTES_MAX);
+    *out_text = NULL;
+    ES_TRY(es_plan_check(b->scratch, plan, b->problem->scenario, CHECK_TOLERANCE, &violations,
+                         &count, b->err));
+    if (count == 0)
+        return ES_OK;
+    es_text_append(&text, "ignores: ");
+    for (size_t i = 0; i < count && i < NAMED_MAX; i++)
+        es_text_format(&text, "%s%s", i > 0 ? "; " : "", violations[i].text);
+    if (count > NAMED_MAX)
+        es_text_format(&text, "; and %zu more", count - NAMED_MAX);
+    ES_TRY(es_text_status(&text, b->err));
+    *out_text = es_arena_text(arena, es_text_get(&text));
+    return *out_text == NULL ? es_arena_full(arena, "conflict", b->err) : ES_OK;
+}
+
+static es_status solve_chosen(baseline *b, es_arena *arena, const es_plan **out_plan)
+{
+    es_problem *problem;
+    es_solution *solution;
+    const es_plan *plan;
+    const char *ignored;
+    ES_TRY(es_groups_apply(b->scratch, b->problem, &b->groups, &problem, b->err));
+    ES_TRY(es_solve_exact_warm(b->scratch, problem, b->opts, b->deadline, &solution, b->err));
+    /* A bound over these paths alone says nothing about other plans. */
+    solution->bound = -INFINITY;
+    ES_TRY(es_plan_from_solution(b->scratch, problem, solution, b->opts->method, 0.0, NULL, &plan,
+                                 b->err));
+    ES_TRY(tell_ignored(b, b->scratch, plan, &ignored));
+    return es_plan_from_solution(arena, problem, solution, b->opts->method, 0.0, ignored, out_plan,
+                                 b->err);
+}
 
 es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenario *scenario,
                             const es_plan_opts *opts, const es_deadline *deadline,
                             const es_plan **out_plan, es_error *err)
 {
-    (void)arena;
-    (void)scratch;
-    (void)scenario;
-    (void)opts;
-    (void)deadline;
-    (void)out_plan;
-    return es_fail(err, ES_ERR_UNSUPPORTED, "plan: baselines are not there yet");
+    es_problem_opts build = es_problem_opts_default();
+    es_problem *problem;
+    bool good;
+    build.nodes = opts->method == ES_PLAN_DEVICE_ONLY ? ES_PATH_NODES_ENTRY : ES_PATH_NODES_CLOUD;
+    build.keep_late = true;
+    ES_TRY(es_problem_build(scratch, scenario, build, &problem, err));
+    baseline b = {
+        .scratch = scratch, .problem = problem, .opts = opts, .deadline = deadline, .err = err};
+    ES_TRY(es_groups_list(scratch, problem, &b.groups, err));
+    ES_TRY(choose_groups(&b, &good));
+    if (good)
+        return solve_chosen(&b, arena, out_plan);
+    const char *conflict;
+    es_solution *none;
+    ES_TRY(es_solution_new(scratch, problem, &none, err));
+    none->quality = es_deadline_left_s(deadline) > 0.0 ? ES_PLAN_INFEASIBLE : ES_PLAN_UNKNOWN;
+    ES_TRY(es_plan_explain(scratch, scenario, opts, build.nodes, deadline, &conflict, err));
+    return es_plan_from_solution(arena, problem, none, opts->method, 0.0, conflict, out_plan, err);
 }

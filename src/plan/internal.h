@@ -51,20 +51,10 @@ typedef enum es_path_nodes {
 
 typedef struct es_problem_opts {
     es_path_nodes nodes;
-    bool keep_late;      /* keep paths that miss the deadline, marked late */
-    bool keep_oversize;  /* keep hosts whose segment alone is too large for the node */
-    uint32_t tuple_max;  /* node tuples per class and pipeline before the list is cut */
-    uint32_t stage_tops; /* reserved for the cut: nodes kept per stage at least */
+    bool keep_late;     /* keep paths that miss the deadline, marked late */
+    bool keep_oversize; /* keep hosts whose segment alone is too large for the node */
+    uint32_t tuple_max; /* node tuples per class and pipeline before the list is cut */
 } es_problem_opts;
-
-/* Why a class has no path, counted while they were sought. */
-typedef struct es_path_census {
-    uint64_t runnable;     /* reachable and can run */
-    uint64_t oversize;     /* of those, left out because a segment exceeds a node's memory */
-    uint64_t late;         /* of the rest, left out for the deadline */
-    double latency_best_s; /* least latency_max_s among the late; INFINITY: none */
-    double quality_best;   /* best quality among the paths; -INFINITY: none */
-} es_path_census;
 
 typedef struct es_problem {
     const es_scenario *scenario;
@@ -101,9 +91,9 @@ typedef struct es_problem {
     bool *deadline_off;   /* [class_count]: late paths are allowed */
     bool *class_off;      /* [class_count]: need not be served */
 
+    bool costless;                /* only whether there is any plan matters */
     bool truncated;               /* some node tuples were left out */
     const double *class_cost_min; /* [class_count] lower bound of the cost of a request served */
-    const es_path_census *census; /* [class_count] */
 } es_problem;
 
 es_problem_opts es_problem_opts_default(void);
@@ -219,7 +209,50 @@ es_status es_problem_lagrangian(es_arena *arena, const es_problem *problem, doub
                                 const es_deadline *deadline, double *out_bound,
                                 es_error *err) ES_MUST_CHECK;
 
-/* One line that says which constraints cannot hold together (conflict.c). */
+/* ---- constraints in groups, to be let go and taken back (groups.c) ---- */
+
+typedef enum es_group_kind {
+    ES_GROUP_REPLICAS,
+    ES_GROUP_LINK,
+    ES_GROUP_COMPUTE,
+    ES_GROUP_QUALITY,
+    ES_GROUP_DEADLINE,
+    ES_GROUP_MEMORY,
+    ES_GROUP_CLASS, /* that a class is served at all */
+    ES_GROUP_KIND_COUNT
+} es_group_kind;
+
+typedef struct es_group {
+    es_group_kind kind;
+    uint32_t index; /* link row, node or class */
+    bool off;
+} es_group;
+
+typedef struct es_groups {
+    ES_ARRAY(es_group) all; /* by kind */
+} es_groups;
+
+/* Every group that can bind in problem, all on. */
+es_status es_groups_list(es_arena *arena, const es_problem *problem, es_groups *out_groups,
+                         es_error *err) ES_MUST_CHECK;
+
+/* Whether the groups that are on can hold together: FEASIBLE, INFEASIBLE or UNKNOWN. */
+es_status es_groups_try(const es_problem *problem, const es_groups *groups,
+                        const es_plan_opts *opts, const es_deadline *deadline,
+                        es_plan_quality *out_quality, es_error *err) ES_MUST_CHECK;
+
+/* A copy of problem without the groups that are off. */
+es_status es_groups_apply(es_arena *arena, const es_problem *problem, const es_groups *groups,
+                          es_problem **out_problem, es_error *err) ES_MUST_CHECK;
+
+/* Appends e.g. "memory of node 'phone' (8 MB)". */
+void es_group_describe(const es_problem *problem, const es_group *group, es_text *text);
+
+/* "task at node" */
+void es_class_describe(const es_problem *problem, uint32_t class_index, es_text *text);
+
+/* One line that says which constraints cannot hold together, no more of them than needed as far as
+ * time allows (conflict.c). */
 es_status es_plan_explain(es_arena *arena, const es_scenario *scenario, const es_plan_opts *opts,
                           es_path_nodes nodes, const es_deadline *deadline,
                           const char **out_conflict, es_error *err) ES_MUST_CHECK;
@@ -228,6 +261,11 @@ es_status es_plan_explain(es_arena *arena, const es_scenario *scenario, const es
 es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenario *scenario,
                             const es_plan_opts *opts, const es_deadline *deadline,
                             const es_plan **out_plan, es_error *err) ES_MUST_CHECK;
+
+/* Exact, started from greedy; the better of the two when time ran out (plan.c). */
+es_status es_solve_exact_warm(es_arena *scratch, const es_problem *problem,
+                              const es_plan_opts *opts, const es_deadline *deadline,
+                              es_solution **out_solution, es_error *err) ES_MUST_CHECK;
 
 /* The order a plan promises. */
 void es_plan_sort(es_placement *placements, size_t placement_count, es_routing *routings,

@@ -40,10 +40,9 @@ static bool has_plan(const es_solution *solution)
     return solution->quality == ES_PLAN_OPTIMAL || solution->quality == ES_PLAN_FEASIBLE;
 }
 
-/* Exact, started from greedy; the better of the two when time ran out. */
-static es_status solve_exact_warm(es_arena *scratch, const es_problem *problem,
-                                  const es_plan_opts *opts, const es_deadline *deadline,
-                                  es_solution **out_solution, es_error *err)
+es_status es_solve_exact_warm(es_arena *scratch, const es_problem *problem,
+                              const es_plan_opts *opts, const es_deadline *deadline,
+                              es_solution **out_solution, es_error *err)
 {
     es_solution *start;
     es_solution *exact;
@@ -92,7 +91,7 @@ static es_status solve_in(es_arena *arena, es_arena *scratch, const es_scenario 
     bool exact = opts->method == ES_PLAN_EXACT ||
                  (opts->method == ES_PLAN_AUTO && problem->path_count <= opts->exact_size_max);
     if (exact)
-        ES_TRY(solve_exact_warm(scratch, problem, opts, deadline, &solution, err));
+        ES_TRY(es_solve_exact_warm(scratch, problem, opts, deadline, &solution, err));
     else
         ES_TRY(es_solve_greedy(scratch, problem, opts, deadline, &solution, err));
     weaken_truncated(problem, solution);

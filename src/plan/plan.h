@@ -19,6 +19,11 @@ typedef enum es_plan_method {
     ES_PLAN_GREEDY,      /* by density, with a bound from the relaxation without hosting */
     ES_PLAN_DEVICE_ONLY, /* baseline: everything on the node where requests enter */
     ES_PLAN_CLOUD_ONLY,  /* baseline: everything on nodes of tier cloud */
+    /* Baselines are plans to be measured: cheapest with all stages there. They always honour what
+     * can run and memory. Where refusing is not allowed and not everything can be met, they ignore
+     * as few as they can find of, given up last to first: deadlines, least qualities, compute,
+     * bandwidth, replicas. What they violate stands in conflict ("ignores: ..."); bound is
+     * -INFINITY. */
     ES_PLAN_METHOD_COUNT
 } es_plan_method;
 extern const char *const es_plan_method_names[ES_PLAN_METHOD_COUNT];
@@ -46,8 +51,8 @@ typedef struct es_routing {
 } es_routing;
 
 typedef struct es_plan {
-    const char *scenario; /* name of the scenario it was made for */
-    es_plan_method method;
+    const char *scenario;  /* name of the scenario it was made for */
+    es_plan_method method; /* that made it; auto becomes exact or greedy */
     es_plan_quality quality;
     double objective;    /* cost per second; INFINITY when there is no plan */
     double bound;        /* proven lower bound; -INFINITY: none */
@@ -57,7 +62,7 @@ typedef struct es_plan {
     size_t routing_count;
     const es_routing *routings;  /* by class, then pipeline, then nodes */
     const double *refused_share; /* [class_count] */
-    const char *conflict;        /* why infeasible, one line; NULL otherwise */
+    const char *conflict;        /* why infeasible, or what a baseline ignores, one line; or NULL */
 } es_plan;
 
 typedef struct es_plan_opts {
@@ -73,7 +78,8 @@ typedef struct es_plan_opts {
 es_plan_opts es_plan_opts_default(void);
 
 /* Best plan within the limits. On failure *out_plan is untouched and err says why. The plan lives
- * in arena. */
+ * in arena. Saying why there is none may take a quarter of time_limit_s more. Errors: ES_ERR_ARG
+ * (an option out of range), ES_ERR_NOMEM, ES_ERR_LIMIT (too large to lay out). */
 es_status es_plan_solve(es_arena *arena, const es_scenario *scenario, es_plan_opts opts,
                         const es_plan **out_plan, es_error *err) ES_MUST_CHECK;
 

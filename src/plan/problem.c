@@ -15,7 +15,6 @@ typedef struct builder {
     ES_ARRAY(es_path) paths;
     ES_ARRAY(uint32_t) stage_hosts;
     ES_ARRAY(double) stage_loads;
-    es_path_census *census;
     double *class_cost_min;
     bool truncated;
     uint32_t *candidates[ES_STAGE_COUNT_MAX]; /* nodes that may run stage k */
@@ -62,37 +61,22 @@ static bool transfer_s(const es_scenario *scenario, es_node_id from, es_node_id 
     return true;
 }
 
-/* Which nodes may run each stage, in order of numbers; counts what memory alone rules out. */
-static void find_candidates(builder *b, const es_class *class_, const es_pipeline *pipeline,
-                            es_path_census *census)
+/* Which nodes may run each stage, in order of numbers. */
+static void find_candidates(builder *b, const es_class *class_, const es_pipeline *pipeline)
 {
     uint32_t node_count = es_network_node_count(b->scenario->network);
-    uint64_t with_oversize = 1;
-    uint64_t without = 1;
     for (uint32_t k = 0; k < pipeline->stage_count; k++) {
         uint32_t count = 0;
-        uint32_t oversize_count = 0;
         for (uint32_t v = 0; v < node_count; v++) {
             bool oversize;
             double ignored_s;
-            if (!node_may_run(b, class_, pipeline->stages[k].segment, (es_node_id){v}, &oversize) ||
-                !transfer_s(b->scenario, class_->node, (es_node_id){v}, 0.0, &ignored_s))
-                continue;
-            if (oversize) {
-                oversize_count++;
-                if (!b->opts.keep_oversize)
-                    continue;
-            }
-            b->candidates[k][count++] = v;
+            if (node_may_run(b, class_, pipeline->stages[k].segment, (es_node_id){v}, &oversize) &&
+                (!oversize || b->opts.keep_oversize) &&
+                transfer_s(b->scenario, class_->node, (es_node_id){v}, 0.0, &ignored_s))
+                b->candidates[k][count++] = v;
         }
         b->candidate_counts[k] = count;
-        with_oversize += count + oversize_count == 0 ? 0 : 1;
-        without += count == 0 ? 0 : 1;
     }
-    if (with_oversize == pipeline->stage_count + 1u)
-        census->runnable++;
-    if (with_oversize == pipeline->stage_count + 1u && without != with_oversize)
-        census->oversize++;
 }
 
 /* Keeps the `keep` best candidates of stage k by a score: request's way there and back, service. */
@@ -171,20 +155,12 @@ static es_status add_path(builder *b, uint32_t class_index, es_pipeline_id id,
     const es_scenario *scenario = b->scenario;
     const es_class *class_ = &scenario->classes[class_index];
     const es_pipeline *pipeline = &scenario->pipelines[id.index];
-    es_path_census *census = &b->census[class_index];
     es_price price = es_scenario_price(scenario, (es_class_id){class_index}, id, nodes);
     if (!price.reachable)
         return ES_OK;
     bool late = price.latency_max_s > class_->deadline_s;
-    if (late) {
-        census->late++;
-        if (price.latency_max_s < census->latency_best_s)
-            census->latency_best_s = price.latency_max_s;
-        if (!b->opts.keep_late)
-            return ES_OK;
-    }
-    if (price.quality > census->quality_best)
-        census->quality_best = price.quality;
+    if (late && !b->opts.keep_late)
+        return ES_OK;
     if (price.cost < b->class_cost_min[class_index])
         b->class_cost_min[class_index] = price.cost;
     if (worse_than_refusing(scenario, class_, &price))
@@ -238,11 +214,8 @@ static es_status add_pipeline(builder *b, uint32_t class_index, es_pipeline_id i
             continue;
         }
         nodes[k] = (es_node_id){b->candidates[k][at[k]++]};
-        if (!extend_latency(b, class_, pipeline, (uint32_t)k, nodes, latency_s)) {
-            if (latency_s[k] > class_->deadline_s)
-                b->census[class_index].late++;
+        if (!extend_latency(b, class_, pipeline, (uint32_t)k, nodes, latency_s))
             continue;
-        }
         if (k < last)
             k++;
         else
@@ -273,14 +246,12 @@ static es_status add_class(builder *b, uint32_t class_index)
 {
     const es_scenario *scenario = b->scenario;
     const es_class *class_ = &scenario->classes[class_index];
-    b->census[class_index] =
-        (es_path_census){.latency_best_s = INFINITY, .quality_best = -INFINITY};
     b->class_cost_min[class_index] = INFINITY;
     uint32_t end = scenario->task_pipelines[class_->task.index + 1];
     for (uint32_t p = scenario->task_pipelines[class_->task.index]; p < end; p++) {
         const es_pipeline *pipeline = &scenario->pipelines[p];
         bool was_truncated = b->truncated;
-        find_candidates(b, class_, pipeline, &b->census[class_index]);
+        find_candidates(b, class_, pipeline);
         double cost_min = pipeline_cost_min(b, pipeline);
         b->truncated = false;
         bound_candidates(b, class_, pipeline);
@@ -332,7 +303,7 @@ static es_status group_hosts(es_arena *arena, const es_problem *problem, bool by
 static es_status add_spare_hosts(builder *b)
 {
     const es_scenario *scenario = b->scenario;
-    if (scenario->replicas_min < 2 || b->opts.nodes != ES_PATH_NODES_ANY)
+    if (scenario->replicas_min < 2)
         return ES_OK;
     es_class anywhere = {.node = ES_NODE_NONE};
     uint32_t node_count = es_network_node_count(scenario->network);
@@ -396,8 +367,7 @@ static es_status seal_problem(builder *b, const uint32_t *class_paths, es_proble
                             .idle_per_j = scenario->objective.idle_per_j,
                             .replicas_min = scenario->replicas_min,
                             .truncated = b->truncated,
-                            .class_cost_min = b->class_cost_min,
-                            .census = b->census};
+                            .class_cost_min = b->class_cost_min};
     ES_TRY(group_hosts(b->arena, problem, false, &problem->node_host_first, &problem->node_hosts,
                        b->err));
     ES_TRY(group_hosts(b->arena, problem, true, &problem->segment_host_first,
@@ -418,10 +388,9 @@ static es_status take_builder(builder *b)
                        "plan: %zu nodes times %" PRIu32 " segments exceed 2^30", node_count,
                        scenario->segment_count);
     b->host_of = ES_TAKE_ARRAY(b->arena, uint32_t, cells);
-    b->census = ES_TAKE_ARRAY(b->arena, es_path_census, scenario->class_count);
     b->class_cost_min = ES_TAKE_ARRAY(b->arena, double, scenario->class_count);
     b->scores = ES_TAKE_ARRAY(b->arena, double, node_count);
-    if (b->host_of == NULL || b->census == NULL || b->class_cost_min == NULL || b->scores == NULL)
+    if (b->host_of == NULL || b->class_cost_min == NULL || b->scores == NULL)
         return es_arena_full(b->arena, "paths", b->err);
     for (int k = 0; k < ES_STAGE_COUNT_MAX; k++) {
         b->candidates[k] = ES_TAKE_ARRAY(b->arena, uint32_t, node_count);
