@@ -52,7 +52,7 @@ static es_status read_tasks(es_reader *reader, const es_doc *root, es_error *err
     ES_TRY(es_scenario_names_init(reader->scratch, &reader->tasks, "task", count, err));
     es_task *tasks = NULL;
     ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *tasks, "tasks", &tasks, err));
-    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *reader->task_places, "tasks",
+    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof(const es_doc *), "tasks",
                                   &reader->task_places, err));
     for (size_t i = 0; i < count; i++) {
         reader->task_places[i] = list->as.list.items[i];
@@ -99,11 +99,10 @@ static es_status read_on(es_reader *reader, const es_doc *map, uint32_t segment,
     ES_TRY(es_doc_need_text(map, "kind", &kind, err));
     if (strcmp(kind, HOST) != 0)
         ES_TRY(es_scenario_names_need(&reader->kinds, map, "kind", &on.kind, err));
-    for (size_t i = reader->on.count; i > 0 && reader->on.items[i - 1].segment == segment; i--) {
-        if (reader->on.items[i - 1].kind == on.kind)
-            return es_doc_fail(es_doc_find(map, "kind"), err,
-                               "kind '%s' already has a time in this segment", kind);
-    }
+    uint32_t *last = &reader->on_last[on.kind == ES_INDEX_NONE ? reader->kinds.count : on.kind];
+    if (*last != 0 && reader->on.items[*last - 1].segment == segment)
+        return es_doc_fail(es_doc_find(map, "kind"), err,
+                           "kind '%s' already has a time in this segment", kind);
     double time_ms = 0;
     ES_TRY(es_scenario_field_need_positive(map, "time_ms", ES_SCENARIO_TIME_S_MAX * 1e3, &time_ms,
                                            err));
@@ -114,6 +113,7 @@ static es_status read_on(es_reader *reader, const es_doc *map, uint32_t segment,
         return es_doc_fail(es_doc_find(map, "energy_mj"), err,
                            "energy of the host says nothing about a node; "
                            "give it for a kind, or watts to the kind");
+    *last = (uint32_t)reader->on.count + 1; /* below ES_DOC_VALUES_MAX */
     return ES_ARRAY_PUSH(reader->scratch, &reader->on, on, "times of segments", err);
 }
 
@@ -152,6 +152,8 @@ static es_status read_segments(es_reader *reader, const es_doc *root, es_error *
     ES_TRY(es_scenario_names_init(reader->scratch, &reader->segments, "segment", count, err));
     ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *reader->segment_items, "segments",
                                   &reader->segment_items, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, (size_t)reader->kinds.count + 1,
+                                  sizeof *reader->on_last, "segments", &reader->on_last, err));
     bool *given = NULL;
     ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *given, "segments", &given, err));
     for (size_t i = 0; i < count; i++)

@@ -8,13 +8,13 @@ enum { FORMAT, VERSION, KINDS, NODES, LINKS, TASKS, SEGMENTS, PIPELINES, DEMAND,
 static const char *const good[LINES] = {
     [FORMAT] = "format: estran-scenario",
     [VERSION] = "version: 1",
-    [KINDS] = "kinds: [{name: phone, slowdown: 2, memory_mb: 10}, "
-              "{name: server, macs_per_s: 1000, memory_mb: 10}]",
+    [KINDS] = ("kinds: [{name: phone, slowdown: 2, memory_mb: 10}, "
+               "{name: server, macs_per_s: 1000, memory_mb: 10}]"),
     [NODES] = "nodes: [{name: a, tier: device, kind: phone}, {name: b, tier: edge, kind: server}]",
     [LINKS] = "links: [{between: [a, b]}]",
     [TASKS] = "tasks: [{name: t, input_bytes: 10, output_bytes: 2}]",
-    [SEGMENTS] = "segments: [{name: s, memory_mb: 1, on: [{kind: host, time_ms: 1}]}, "
-                 "{name: h, memory_mb: 1, work_macs: 5, output_bytes: 4}]",
+    [SEGMENTS] = ("segments: [{name: s, memory_mb: 1, on: [{kind: host, time_ms: 1}]}, "
+                  "{name: h, memory_mb: 1, work_macs: 5, output_bytes: 4}]"),
     [PIPELINES] = "pipelines: [{name: p, task: t, quality: 0.9, stages: [{segment: s}]}]",
     [DEMAND] = "demand: [{task: t, at: a, rate_rps: 1}]",
     [EXTRA] = "",

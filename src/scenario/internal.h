@@ -82,6 +82,7 @@ typedef struct es_reader {
     es_segment *segment_items;
     const bool *segment_output_given;
     ES_ARRAY(es_on) on; /* grouped by segment */
+    uint32_t *on_last;  /* per kind, then the host: 1 + its latest entry of `on`; 0: none yet */
     es_scenario_names pipelines;
     const es_doc **pipeline_places; /* in the order of scenario->pipelines */
     const es_doc **class_places;

@@ -20,8 +20,8 @@ es_status es_scenario_names_init(es_arena *scratch, es_scenario_names *names, co
     *names = (es_scenario_names){.what = what, .capacity = (uint32_t)capacity, .slot_count = slots};
     ES_TRY(
         es_scenario_field_take(scratch, capacity, sizeof *names->items, what, &names->items, err));
-    ES_TRY(
-        es_scenario_field_take(scratch, capacity, sizeof *names->where, what, &names->where, err));
+    ES_TRY(es_scenario_field_take(scratch, capacity, sizeof(const es_doc *), what, &names->where,
+                                  err));
     return es_scenario_field_take(scratch, slots, sizeof *names->slots, what, &names->slots, err);
 }
 
@@ -82,7 +82,9 @@ es_status es_scenario_names_expect(const es_scenario_names *names, const es_doc 
     *out_index = es_scenario_names_find(names, name);
     if (*out_index != ES_INDEX_NONE)
         return ES_OK;
-    const char *near = es_text_nearest(name, names->items, names->count);
+    const char *near = strlen(name) > ES_SCENARIO_NAME_MAX
+                           ? NULL
+                           : es_text_nearest(name, names->items, names->count);
     if (near != NULL)
         return es_doc_fail(value, err, "no %s is called '%.128s'; did you mean '%s'?", names->what,
                            name, near);

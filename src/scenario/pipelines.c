@@ -134,8 +134,8 @@ static es_status group(es_reader *reader, const es_doc *list, const es_pipeline 
     ES_TRY(es_scenario_field_take(reader->scratch, scenario->task_count, sizeof *next, "pipelines",
                                   &next, err));
     ES_TRY(es_scenario_field_take(reader->arena, count, sizeof *sorted, "pipelines", &sorted, err));
-    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof *reader->pipeline_places,
-                                  "pipelines", &reader->pipeline_places, err));
+    ES_TRY(es_scenario_field_take(reader->scratch, count, sizeof(const es_doc *), "pipelines",
+                                  &reader->pipeline_places, err));
     for (size_t i = 0; i < count; i++)
         first[read[i].task.index + 1]++;
     for (uint32_t t = 0; t < scenario->task_count; t++) {

@@ -17,26 +17,28 @@ static es_service from_time(const es_kind *kind, double time_s)
 
 static const es_service never = {.time_s = (double)INFINITY, .energy_j = 0};
 
-/* on[count]: the entries of this segment. */
-static es_service resolve(const es_row *row, const es_segment *segment, const es_on *on,
-                          size_t count)
+/* measured: the entry of the row's kind; host: the host's; NULL: there is none. */
+static es_service resolve(const es_row *row, const es_segment *segment, const es_on *measured,
+                          const es_on *host)
 {
-    const es_on *host = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (on[i].kind == ES_INDEX_NONE) {
-            host = &on[i];
-        } else if (on[i].kind == row->base) {
-            es_service service = from_time(&row->kind, on[i].time_s);
-            if (!isnan(on[i].energy_j))
-                service.energy_j = on[i].energy_j;
-            return service;
-        }
+    if (!row->runs)
+        return never;
+    if (measured != NULL) {
+        es_service service = from_time(&row->kind, measured->time_s);
+        if (!isnan(measured->energy_j))
+            service.energy_j = measured->energy_j;
+        return service;
     }
     if (host != NULL && row->kind.slowdown > 0)
         return from_time(&row->kind, host->time_s * row->kind.slowdown);
     if (segment->work_macs > 0 && row->kind.macs_per_s > 0)
         return from_time(&row->kind, segment->work_macs / row->kind.macs_per_s);
     return never;
+}
+
+static uint32_t slot_of(const es_reader *reader, const es_on *on)
+{
+    return on->kind == ES_INDEX_NONE ? reader->kinds.count : on->kind;
 }
 
 es_status es_scenario_services_resolve(es_reader *reader, es_error *err)
@@ -47,18 +49,22 @@ es_status es_scenario_services_resolve(es_reader *reader, es_error *err)
     /* both factors are below 2^32: no overflow */
     ES_TRY(es_scenario_field_take(reader->arena, (size_t)scenario->kind_count * segments,
                                   sizeof *services, "services", &services, err));
+    uint32_t kinds = reader->kinds.count;
+    const es_on **at = NULL; /* per kind, then the host */
+    ES_TRY(es_scenario_field_take(reader->scratch, (size_t)kinds + 1, sizeof(const es_on *),
+                                  "services", &at, err));
     size_t first = 0;
     for (size_t s = 0; s < segments; s++) {
         size_t end = first;
-        while (end < reader->on.count && reader->on.items[end].segment == s)
-            end++;
-        const es_on *on = end == first ? NULL : &reader->on.items[first];
+        for (; end < reader->on.count && reader->on.items[end].segment == s; end++)
+            at[slot_of(reader, &reader->on.items[end])] = &reader->on.items[end];
         for (size_t k = 0; k < scenario->kind_count; k++) {
             const es_row *row = &reader->rows.items[k];
-            services[k * segments + s] =
-                row->runs ? resolve(row, &scenario->segments[s], on, end - first) : never;
+            const es_on *measured = row->base == ES_INDEX_NONE ? NULL : at[row->base];
+            services[k * segments + s] = resolve(row, &scenario->segments[s], measured, at[kinds]);
         }
-        first = end;
+        for (; first < end; first++)
+            at[slot_of(reader, &reader->on.items[first])] = NULL;
     }
     scenario->services = services;
     return ES_OK;

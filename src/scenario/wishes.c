@@ -5,13 +5,15 @@
 
 /* ---- demand ---- */
 
-typedef ES_ARRAY(es_class) es_class_list;
-typedef ES_ARRAY(const es_doc *) es_place_list;
+/* A class and the value that asked for it. */
+typedef struct es_asked_class {
+    es_class item;
+    const es_doc *place;
+} es_asked_class;
 
 typedef struct es_demand_reader {
     es_reader *reader;
-    es_class_list classes;
-    es_place_list places;
+    ES_ARRAY(es_asked_class) classes;
     bool *taken; /* [task][node] */
 } es_demand_reader;
 
@@ -24,10 +26,9 @@ static es_status add_class(es_demand_reader *demand, const es_doc *place, const 
         return es_doc_fail(place, err, "task '%s' already has demand at node '%s'",
                            reader->tasks.items[entry->task.index], reader->nodes.items[node]);
     *taken = true;
-    es_class item = *entry;
-    item.node.index = node;
-    ES_TRY(ES_ARRAY_PUSH(reader->scratch, &demand->places, place, "demand", err));
-    return ES_ARRAY_PUSH(reader->scratch, &demand->classes, item, "demand", err);
+    es_asked_class asked = {.item = *entry, .place = place};
+    asked.item.node.index = node;
+    return ES_ARRAY_PUSH(reader->scratch, &demand->classes, asked, "demand", err);
 }
 
 static es_status add_tier(es_demand_reader *demand, const es_doc *at, const es_class *entry,
@@ -105,10 +106,14 @@ static es_status read_demand(es_reader *reader, const es_doc *root, es_error *er
     es_class *classes = NULL;
     ES_TRY(es_scenario_field_take(reader->arena, demand.classes.count, sizeof *classes, "demand",
                                   &classes, err));
-    memcpy(classes, demand.classes.items, demand.classes.count * sizeof *classes);
+    ES_TRY(es_scenario_field_take(reader->scratch, demand.classes.count, sizeof(const es_doc *),
+                                  "demand", &reader->class_places, err));
+    for (size_t i = 0; i < demand.classes.count; i++) {
+        classes[i] = demand.classes.items[i].item;
+        reader->class_places[i] = demand.classes.items[i].place;
+    }
     reader->scenario->classes = classes;
     reader->scenario->class_count = (uint32_t)demand.classes.count;
-    reader->class_places = demand.places.items;
     return ES_OK;
 }
 
@@ -126,7 +131,7 @@ static es_status read_slots(es_scenario *scenario, const es_doc *root, es_error 
     ES_TRY(es_scenario_field_get_positive(map, "length_s", ES_SCENARIO_TIME_S_MAX,
                                           &scenario->slot_s, err));
     int64_t count = 1;
-    ES_TRY(es_doc_get_int(map, "count", 1, 1000 * 1000, &count, err));
+    ES_TRY(es_doc_get_int(map, "count", 1, INT64_C(1000000), &count, err));
     scenario->slot_count = (uint32_t)count;
     return ES_OK;
 }
