@@ -45,13 +45,13 @@ static void nothing_still_has_its_own_place(void **state)
 static void the_cap_holds_to_the_byte(void **state)
 {
     (void)state;
-    enum { UNIT = alignof(max_align_t) };
-    es_arena *arena = es_arena_new(10 * UNIT);
-    assert_int_equal(es_arena_cap_bytes(arena), 10 * UNIT);
-    assert_non_null(es_arena_take(arena, 9 * UNIT, 1));
-    assert_null(es_arena_take(arena, UNIT + 1, 1));
+    const size_t unit = alignof(max_align_t);
+    es_arena *arena = es_arena_new(10 * unit);
+    assert_int_equal(es_arena_cap_bytes(arena), 10 * unit);
+    assert_non_null(es_arena_take(arena, 9 * unit, 1));
+    assert_null(es_arena_take(arena, unit + 1, 1));
     assert_non_null(es_arena_take(arena, 1, 1)); /* a refusal does not break it */
-    assert_int_equal(es_arena_used_bytes(arena), 10 * UNIT);
+    assert_int_equal(es_arena_used_bytes(arena), 10 * unit);
     assert_null(es_arena_take(arena, 1, 1));
     es_arena_free(arena);
 }
@@ -130,7 +130,8 @@ static void reset_releases_once_and_zeroes(void **state)
     resource one = {&seen, 7};
     unsigned char *first = es_arena_take(*state, 1000, 1);
     memset(first, 0xff, 1000);
-    assert_non_null(es_arena_take(*state, 200 * 1024, 1)); /* a second block, freed by reset */
+    assert_non_null(
+        es_arena_take(*state, (size_t)200 * 1024, 1)); /* a second block, freed by reset */
     assert_ok(es_arena_attach(*state, &one, release, NULL));
     es_arena_reset(*state);
     assert_int_equal(seen.count, 1);

@@ -202,16 +202,19 @@ static es_status fail_type(const es_doc *value, const char *wanted, es_error *er
 
 es_status es_doc_expect_map(const es_doc *value, es_error *err)
 {
+    assert(value != NULL);
     return value->type == ES_DOC_MAP ? ES_OK : fail_type(value, "a map", err);
 }
 
 es_status es_doc_expect_list(const es_doc *value, es_error *err)
 {
+    assert(value != NULL);
     return value->type == ES_DOC_LIST ? ES_OK : fail_type(value, "a list", err);
 }
 
 es_status es_doc_expect_text(const es_doc *value, const char **out, es_error *err)
 {
+    assert(value != NULL);
     if (value->type != ES_DOC_TEXT)
         return fail_type(value, "a text", err);
     *out = value->as.text.bytes;
@@ -234,6 +237,7 @@ static es_status fail_range(const es_doc *value, const char *min, const char *ma
 es_status es_doc_expect_number(const es_doc *value, double min, double max, double *out,
                                es_error *err)
 {
+    assert(value != NULL);
     if (value->type != ES_DOC_NUMBER && value->type != ES_DOC_INT)
         return fail_type(value, "a number", err);
     double number = value->type == ES_DOC_INT ? (double)value->as.integer : value->as.number;
@@ -267,6 +271,7 @@ static bool whole_number(const es_doc *value, int64_t *out)
 es_status es_doc_expect_int(const es_doc *value, int64_t min, int64_t max, int64_t *out,
                             es_error *err)
 {
+    assert(value != NULL);
     int64_t whole = 0;
     if ((value->type != ES_DOC_INT && value->type != ES_DOC_NUMBER) || !whole_number(value, &whole))
         return fail_type(value, "a whole number", err);
@@ -302,7 +307,7 @@ static void show_words(const char *const *words, size_t count, char *out, size_t
     for (size_t i = 0; i < count; i++) {
         int wrote = snprintf(out + used, size - used, "%s%s", i > 0 ? ", " : "", words[i]);
         if (wrote < 0 || (size_t)wrote + 8 > size - used) {
-            memcpy(out + used, ", ...", 6);
+            memcpy(out + used, i > 0 ? ", ..." : "...", i > 0 ? 6 : 4);
             return;
         }
         used += (size_t)wrote;
@@ -455,6 +460,7 @@ static es_status expect_word(const es_doc *value, const char *const *words, size
 {
     const char *word = NULL;
     ES_TRY(es_doc_expect_text(value, &word, err));
+    assert(word != NULL);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(words[i], word) == 0) {
             *out = i;
@@ -495,6 +501,7 @@ es_status es_doc_expect_format(const es_doc *map, const char *format, int64_t ve
     int64_t version = 0;
     ES_TRY(es_doc_need(map, "format", &value, err));
     ES_TRY(es_doc_expect_text(value, &found, err));
+    assert(found != NULL);
     if (strcmp(found, format) != 0)
         return es_doc_fail(value, err, "'%s' must be '%s'",
                            es_doc_show(found, value->as.text.size).text, format);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <math.h>
 
-enum { PENDING_FIRST = 64, PAIRWISE_MAX = 16, DIGITS_MAX = 400 };
+enum { PENDING_FIRST = 64, FEW_MAX = 16, DIGITS_MAX = 400 };
 
 es_status es_doc_builder_init(es_doc_builder *builder, es_arena *arena, const char *name,
                               es_error *err)
@@ -131,23 +131,24 @@ es_status es_doc_builder_add_text(es_doc_builder *builder, const char *bytes, si
 
 static int compare_members(const void *left, const void *right)
 {
-    const es_doc_member *a = *(const es_doc_member *const *)left;
-    const es_doc_member *b = *(const es_doc_member *const *)right;
+    const es_doc_member *a = left;
+    const es_doc_member *b = right;
     int order = strcmp(a->key, b->key);
-    return order != 0 ? order : (a > b) - (a < b); /* members lie in the order of the file */
+    return order != 0 ? order
+                      : (a->value->index > b->value->index) - (a->value->index < b->value->index);
 }
 
 /* The earliest member whose key was there before, with the first of that key; NULL when none. */
-static const es_doc_member *find_duplicate(const es_doc_member *const *sorted, size_t count,
+static const es_doc_member *find_duplicate(const es_doc_member *sorted, size_t count,
                                            const es_doc_member **out_first)
 {
     const es_doc_member *found = NULL;
-    const es_doc_member *first = count > 0 ? sorted[0] : NULL;
+    const es_doc_member *first = sorted;
     for (size_t i = 1; i < count; i++) {
-        if (strcmp(sorted[i]->key, first->key) != 0) {
-            first = sorted[i];
-        } else if (found == NULL || sorted[i] < found) {
-            found = sorted[i];
+        if (strcmp(sorted[i].key, first->key) != 0) {
+            first = &sorted[i];
+        } else if (found == NULL || sorted[i].value->index < found->value->index) {
+            found = &sorted[i];
             *out_first = first;
         }
     }
@@ -157,26 +158,23 @@ static const es_doc_member *find_duplicate(const es_doc_member *const *sorted, s
 static es_status refuse_duplicates(const es_doc_builder *builder, const es_doc *map, es_error *err)
 {
     size_t count = map->as.map.count;
-    const es_doc_member *few[PAIRWISE_MAX];
-    const es_doc_member **sorted = few;
-    if (count > PAIRWISE_MAX)
-        sorted = malloc(count * sizeof *sorted);
-    if (sorted == NULL)
+    es_doc_member few[FEW_MAX];
+    es_doc_member *many = NULL;
+    if (count > FEW_MAX && (many = malloc(count * sizeof *many)) == NULL)
         return es_fail(err, ES_ERR_NOMEM, "%s: no memory to sort %zu keys", builder->file, count);
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = &map->as.map.members[i];
+    es_doc_member *sorted = many != NULL ? many : few;
+    memcpy(sorted, map->as.map.members, count * sizeof *sorted);
     qsort(sorted, count, sizeof *sorted, compare_members);
     const es_doc_member *first = NULL;
     const es_doc_member *again = find_duplicate(sorted, count, &first);
-    if (sorted != few)
-        free(sorted);
-    if (again == NULL)
-        return ES_OK;
-    es_doc_place place = {again->line, again->column};
-    return es_doc_builder_fail(builder, place, ES_ERR_PARSE, err,
-                               "duplicate key '%s' on line %" PRIu32 " (first on line %" PRIu32 ")",
-                               es_doc_show(again->key, strlen(again->key)).text, again->line,
-                               first->line);
+    es_status status = ES_OK;
+    if (again != NULL)
+        status = es_doc_builder_fail(
+            builder, (es_doc_place){again->line, again->column}, ES_ERR_PARSE, err,
+            "duplicate key '%s' on line %" PRIu32 " (first on line %" PRIu32 ")",
+            es_doc_show(again->key, strlen(again->key)).text, again->line, first->line);
+    free(many);
+    return status;
 }
 
 static es_status close_list(const es_doc_builder *builder, es_doc *list,
@@ -218,6 +216,7 @@ es_status es_doc_builder_end(es_doc_builder *builder, es_error *err)
     const es_doc_pending *children =
         builder->pending != NULL ? builder->pending + frame->first : NULL;
     size_t count = builder->pending_count - frame->first;
+    assert(children != NULL || count == 0);
     if (frame->container->type == ES_DOC_LIST)
         ES_TRY(close_list(builder, frame->container, children, count, err));
     else

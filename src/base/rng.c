@@ -78,8 +78,11 @@ static uint64_t poisson_small(es_rng *rng, double mean)
 {
     double limit = exp(-mean);
     uint64_t count = 0;
-    for (double product = es_rng_double(rng); product > limit; product *= es_rng_double(rng))
+    double product = es_rng_double(rng);
+    while (product > limit) {
         count++;
+        product *= es_rng_double(rng);
+    }
     return count;
 }
 

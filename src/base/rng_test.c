@@ -158,8 +158,10 @@ static void normals_have_their_moments(void **state)
         double drawn = es_rng_normal(&rng);
         near += fabs(drawn) < 1;
         double power = drawn;
-        for (int k = 0; k < 4; k++, power *= drawn)
+        for (int k = 0; k < 4; k++) {
             sums[k] += power;
+            power *= drawn;
+        }
     }
     mean_is("normal", sums[0], DRAW_COUNT, 0, 1);
     mean_is("normal^2", sums[1], DRAW_COUNT, 1, 2);
