@@ -19,15 +19,15 @@ es_topology_opts es_topology_opts_default(void)
 static es_status count_labels(es_arena *scratch, const es_topology *topology, bool *is_unique,
                               es_error *err)
 {
-    es_names labels = {0};
+    es_network_names labels = {0};
     for (uint32_t i = 0; i < topology->node_count; i++) {
         const char *label = topology->nodes[i].label;
-        uint32_t first = es_names_find(&labels, label);
+        uint32_t first = es_network_names_find(&labels, label);
         is_unique[i] = first == UINT32_MAX;
         if (first != UINT32_MAX)
             is_unique[first] = false;
         else
-            ES_TRY(es_names_add(&labels, scratch, label, i, err));
+            ES_TRY(es_network_names_add(&labels, scratch, label, i, err));
     }
     return ES_OK;
 }

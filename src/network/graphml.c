@@ -14,7 +14,7 @@ typedef struct key {
 typedef struct graphml {
     es_topology_maker *maker;
     ES_ARRAY(key) keys;
-    es_names key_ids;
+    es_network_names key_ids;
     es_draft draft;  /* of the open node or edge */
     const key *data; /* of the open <data> */
     bool seen_graph;
@@ -31,7 +31,7 @@ static es_status read_key(graphml *g, es_xml *xml, const char *const *attributes
     ES_TRY(es_xml_expect_parent(xml, "key", "graphml", err));
     const char *id = NULL;
     ES_TRY(es_xml_need_attribute(xml, "key", attributes, "id", &id, err));
-    if (es_names_find(&g->key_ids, id) != UINT32_MAX)
+    if (es_network_names_find(&g->key_ids, id) != UINT32_MAX)
         return es_maker_fail(g->maker, xml->place, err, "key id '%.64s' is declared twice", id);
     key added = {.name = id};
     const char *name = es_xml_attribute(attributes, "attr.name");
@@ -42,7 +42,7 @@ static es_status read_key(graphml *g, es_xml *xml, const char *const *attributes
     added.of_edge = is_for(domain, "edge") ? es_attribute_of_edge(added.name) : ES_ATTRIBUTE_NONE;
     added.is_graph_name =
         is_for(domain, "graph") && es_attribute_of_node(added.name) == ES_ATTRIBUTE_LABEL;
-    ES_TRY(es_names_add(&g->key_ids, g->maker->scratch, id, (uint32_t)g->keys.count, err));
+    ES_TRY(es_network_names_add(&g->key_ids, g->maker->scratch, id, (uint32_t)g->keys.count, err));
     return ES_ARRAY_PUSH(g->maker->scratch, &g->keys, added, "keys of a topology", err);
 }
 
@@ -91,7 +91,7 @@ static es_status open_edge(graphml *g, es_xml *xml, const char *const *attribute
 static es_status open_data(graphml *g, es_xml *xml, const char *const *attributes, es_error *err)
 {
     const char *id = es_xml_attribute(attributes, "key");
-    uint32_t found = es_names_find(&g->key_ids, id);
+    uint32_t found = es_network_names_find(&g->key_ids, id);
     if (found == UINT32_MAX)
         return es_maker_fail(g->maker, xml->place, err,
                              "<data> has key='%.64s', which no <key> declares",

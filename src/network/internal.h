@@ -15,18 +15,18 @@ typedef struct es_name_slot {
     uint32_t index;
 } es_name_slot;
 
-typedef struct es_names {
+typedef struct es_network_names {
     es_name_slot *slots;
     size_t capacity; /* 0 or a power of two, at most half full */
     size_t count;
-} es_names;
+} es_network_names;
 
 /* text is borrowed until the arena goes. The caller has looked that it is not there yet. */
-es_status es_names_add(es_names *names, es_arena *arena, const char *text, uint32_t index,
-                       es_error *err) ES_MUST_CHECK;
+es_status es_network_names_add(es_network_names *names, es_arena *arena, const char *text,
+                               uint32_t index, es_error *err) ES_MUST_CHECK;
 
 /* UINT32_MAX when it is not there. */
-uint32_t es_names_find(const es_names *names, const char *text);
+uint32_t es_network_names_find(const es_network_names *names, const char *text);
 
 /* ---- network ---- */
 
@@ -37,7 +37,7 @@ struct es_network {
     es_arena *arena;
     es_node_array nodes;
     es_link_array links;
-    es_names names;
+    es_network_names names;
     bool sealed;
     uint32_t
         *hop_starts; /* node_count + 1; the ways out of node v are hops[starts[v]..starts[v+1]) */
@@ -91,7 +91,7 @@ typedef struct es_topology_maker {
     es_topology_node_array nodes;
     es_pending_array edges;
     es_pending_array demands;
-    es_names ids;
+    es_network_names ids;
 } es_topology_maker;
 
 /* ES_ERR_PARSE with `file:line: ` or `file:line:column: ` before the text. */

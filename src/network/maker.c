@@ -139,7 +139,7 @@ es_status es_maker_node(es_topology_maker *maker, const es_draft *draft, es_erro
                              "id of node '%.32s...' has %zu bytes, at "
                              "most %d",
                              draft->id, strlen(draft->id), ES_TOPOLOGY_ID_MAX);
-    if (es_names_find(&maker->ids, draft->id) != UINT32_MAX)
+    if (es_network_names_find(&maker->ids, draft->id) != UINT32_MAX)
         return es_maker_fail(maker, draft->place, err, "node id '%s' is given twice", draft->id);
     if (draft->has_latitude != draft->has_longitude)
         return es_maker_fail(maker, draft->place, err, "node '%s' has a %s but no %s", draft->id,
@@ -154,7 +154,7 @@ es_status es_maker_node(es_topology_maker *maker, const es_draft *draft, es_erro
                              .latitude_deg = draft->latitude_deg,
                              .longitude_deg = draft->longitude_deg};
     uint32_t index = (uint32_t)maker->nodes.count;
-    ES_TRY(es_names_add(&maker->ids, maker->scratch, draft->id, index, err));
+    ES_TRY(es_network_names_add(&maker->ids, maker->scratch, draft->id, index, err));
     return ES_ARRAY_PUSH(maker->arena, &maker->nodes, node, "nodes of a topology", err);
 }
 

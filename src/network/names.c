@@ -16,7 +16,7 @@ static uint64_t hash(const char *text)
 }
 
 /* Where text is, or where it would go. */
-static es_name_slot *slot_of(const es_names *names, const char *text)
+static es_name_slot *slot_of(const es_network_names *names, const char *text)
 {
     size_t mask = names->capacity - 1;
     size_t at = (size_t)hash(text) & mask;
@@ -25,10 +25,11 @@ static es_name_slot *slot_of(const es_names *names, const char *text)
     return &names->slots[at];
 }
 
-static es_status grow(es_names *names, es_arena *arena, es_error *err)
+static es_status grow(es_network_names *names, es_arena *arena, es_error *err)
 {
-    es_names larger = {.capacity = names->capacity == 0 ? CAPACITY_FIRST : names->capacity * 2,
-                       .count = names->count};
+    es_network_names larger = {.capacity =
+                                   names->capacity == 0 ? CAPACITY_FIRST : names->capacity * 2,
+                               .count = names->count};
     larger.slots = ES_TAKE_ARRAY(arena, es_name_slot, larger.capacity);
     if (larger.slots == NULL)
         return es_arena_full(arena, "names of nodes", err);
@@ -39,8 +40,8 @@ static es_status grow(es_names *names, es_arena *arena, es_error *err)
     return ES_OK;
 }
 
-es_status es_names_add(es_names *names, es_arena *arena, const char *text, uint32_t index,
-                       es_error *err)
+es_status es_network_names_add(es_network_names *names, es_arena *arena, const char *text,
+                               uint32_t index, es_error *err)
 {
     if (names->count * 2 >= names->capacity)
         ES_TRY(grow(names, arena, err));
@@ -51,7 +52,7 @@ es_status es_names_add(es_names *names, es_arena *arena, const char *text, uint3
     return ES_OK;
 }
 
-uint32_t es_names_find(const es_names *names, const char *text)
+uint32_t es_network_names_find(const es_network_names *names, const char *text)
 {
     if (names->capacity == 0 || text == NULL)
         return UINT32_MAX;

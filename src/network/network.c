@@ -98,7 +98,7 @@ static es_status check_node(const es_network *network, const es_node *node, es_e
     if (size > ES_NETWORK_NAME_MAX)
         return es_fail(err, ES_ERR_ARG, "nodes[%zu]: name '%.32s...' has %zu bytes, at most %d",
                        number, node->name, size, ES_NETWORK_NAME_MAX);
-    uint32_t twin = es_names_find(&network->names, node->name);
+    uint32_t twin = es_network_names_find(&network->names, node->name);
     if (twin != UINT32_MAX)
         return es_fail(err, ES_ERR_ARG, "nodes[%zu]: name '%s' is already that of nodes[%u]",
                        number, node->name, twin);
@@ -122,7 +122,7 @@ es_status es_network_node_add(es_network *network, const es_node *node, es_node_
     if (!node->has_position)
         copy.latitude_deg = copy.longitude_deg = 0.0;
     uint32_t index = (uint32_t)network->nodes.count;
-    ES_TRY(es_names_add(&network->names, network->arena, copy.name, index, err));
+    ES_TRY(es_network_names_add(&network->names, network->arena, copy.name, index, err));
     ES_TRY(ES_ARRAY_PUSH(network->arena, &network->nodes, copy, "nodes", err));
     if (out_id != NULL)
         *out_id = (es_node_id){.index = index};
@@ -240,7 +240,7 @@ const es_link *es_network_link(const es_network *network, es_link_id id)
 
 es_node_id es_network_node_find(const es_network *network, const char *name)
 {
-    return (es_node_id){.index = es_names_find(&network->names, name)};
+    return (es_node_id){.index = es_network_names_find(&network->names, name)};
 }
 
 const es_hop *es_network_hops(const es_network *network, es_node_id id, uint32_t *out_count)

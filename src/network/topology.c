@@ -71,7 +71,7 @@ static es_topology_format format_of(const char *text)
 static es_status resolve(const es_topology_maker *maker, const es_pending *pending,
                          const char *what, const char *id, uint32_t *out, es_error *err)
 {
-    *out = es_names_find(&maker->ids, id);
+    *out = es_network_names_find(&maker->ids, id);
     if (*out != UINT32_MAX)
         return ES_OK;
     return es_maker_fail(maker, pending->place, err,
