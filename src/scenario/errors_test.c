@@ -184,6 +184,8 @@ static void test_tasks_and_segments(void **state)
     (void)state;
     const bad_case cases[] = {
         {TASKS, "tasks: []", "bad.yaml:6:8: tasks: "},
+        {TASKS, "tasks: [{name: t, input_bytes: 2, output_bytes: 2, labels: l.u8}]",
+         "bad.yaml:6:60: tasks[0].labels: labels without samples"},
         {TASKS, "tasks: [{name: t, output_bytes: 2}]", "input_bytes"},
         {TASKS, "tasks: [{name: t, input_bytes: -2, output_bytes: 2}]", "tasks[0].input_bytes: -2"},
         {TASKS, "tasks: [{name: t, input_bytes: 2, output_bytes: 2, deadline_ms: 0}]",

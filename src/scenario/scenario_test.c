@@ -33,7 +33,7 @@ static const char full[] =
     "tasks:\n"
     "  - {name: vibration, input_bytes: 4096, output_bytes: 16, deadline_ms: 100,\n"
     "     quality_min: 0.9}\n"
-    "  - {name: sound, input_bytes: 100, output_bytes: 4}\n"
+    "  - {name: sound, input_bytes: 100, output_bytes: 4, samples: s.f32, labels: /l.u8}\n"
     "segments:\n"
     "  - {name: tiny, file: models/tiny.onnx, memory_mb: 0.1, output_bytes: 16,\n"
     "     work_macs: 12000, hosting_cost_per_s: 0.25,\n"
@@ -214,6 +214,10 @@ static void test_catalogue(void **state)
     assert_near(s->tasks[0].quality_min, 0.9);
     assert_true(isinf(s->tasks[1].deadline_s));
     assert_near(s->tasks[1].quality_min, 0);
+    assert_null(s->tasks[0].samples_file);
+    assert_null(s->tasks[0].labels_file);
+    assert_string_equal(s->tasks[1].samples_file, "folder/s.f32");
+    assert_string_equal(s->tasks[1].labels_file, "/l.u8");
 
     assert_int_equal(s->segment_count, 4);
     assert_string_equal(s->segments[0].variant, "tiny");
