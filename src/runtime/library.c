@@ -63,40 +63,43 @@ static es_status fill_table(es_runtime *runtime, const struct ort_base *base, co
                        ORT_API_VERSION);
     typedef void (*function)(void);
     const function *slots = (const function *)table;
+    /* NOLINTNEXTLINE(bugprone-macro-parentheses): result and arguments are types */
 #define X(slot, result, name, arguments) runtime->api.name = (result(*) arguments)slots[slot];
     ORT_SLOTS(X)
 #undef X
     return ES_OK;
 }
 
-/* Loads one file and fills the table; nothing runs in the library before its version is known. */
-static es_status load(es_runtime *runtime, const char *path, es_error *err)
+/* Asks the loaded file what it is and fills the table; nothing else of it runs before its version
+ * is known to be fit. */
+static es_status take_table(es_runtime *runtime, void *handle, const char *path, es_error *err)
 {
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL)
-        return es_fail(err, ES_ERR_UNAVAILABLE, "cannot load ONNX Runtime: %s", dlerror());
     const struct ort_base *(*get_base)(void) = NULL;
     void *symbol = dlsym(handle, "OrtGetApiBase");
-    memcpy(&get_base, &symbol, sizeof symbol);
-    es_status status =
-        get_base == NULL
-            ? es_fail(err, ES_ERR_UNAVAILABLE, "'%s' is not ONNX Runtime: no OrtGetApiBase", path)
-            : ES_OK;
-    const struct ort_base *base = status == ES_OK ? get_base() : NULL;
-    if (status == ES_OK)
-        status = check_version(path, base->GetVersionString(), err);
-    if (status == ES_OK)
-        status = fill_table(runtime, base, path, err);
-    if (status != ES_OK) {
-        (void)dlclose(handle); /* refused: the first failure is the one to tell */
-        return status;
-    }
-    /* The handle is dropped on purpose: the library keeps threads and destructors until exit. */
+    if (symbol == NULL)
+        return es_fail(err, ES_ERR_UNAVAILABLE, "'%s' is not ONNX Runtime: no OrtGetApiBase", path);
+    memcpy(&get_base, &symbol, sizeof symbol); /* C has no cast from data to function */
+    const struct ort_base *base = get_base();
+    ES_TRY(check_version(path, base->GetVersionString(), err));
+    ES_TRY(fill_table(runtime, base, path, err));
     (void)snprintf(runtime->version, sizeof runtime->version, "%s", base->GetVersionString());
     runtime->library_path = strdup(path);
     return runtime->library_path != NULL
                ? ES_OK
                : es_fail(err, ES_ERR_NOMEM, "no memory for the name of '%s'", path);
+}
+
+/* The handle of a fit library is dropped on purpose: it keeps threads and destructors until exit.
+ */
+static es_status load(es_runtime *runtime, const char *path, es_error *err)
+{
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (handle == NULL)
+        return es_fail(err, ES_ERR_UNAVAILABLE, "cannot load ONNX Runtime: %s", dlerror());
+    es_status status = take_table(runtime, handle, path, err);
+    if (status != ES_OK)
+        (void)dlclose(handle); /* refused: the first failure is the one to tell */
+    return status;
 }
 
 typedef struct candidates {

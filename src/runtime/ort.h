@@ -100,6 +100,7 @@ struct ort_base {
 };
 
 typedef struct ort {
+    /* NOLINTNEXTLINE(bugprone-macro-parentheses): result and arguments are types */
 #define X(slot, result, name, arguments) result(*name) arguments;
     ORT_SLOTS(X)
 #undef X

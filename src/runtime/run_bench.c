@@ -130,7 +130,7 @@ static es_status report(double us[WAYS][ROUNDS], es_error *err)
         double total = median(us[way], ROUNDS);
         double extra = median(added[way], ROUNDS);
         (void)fprintf(stderr, "%-36s %9.3f %9.3f\n", ways[way].what, total, extra);
-        put(&json, ways[way].what, total, NAN);
+        put(&json, ways[way].what, total, (double)NAN);
         if (way == 0)
             continue;
         (void)snprintf(what, sizeof what, "%s: added to bare Run", ways[way].what);

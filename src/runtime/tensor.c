@@ -178,7 +178,7 @@ double es_confidence_max_prob(const float *values, size_t count, bool is_logits)
 {
     if (count == 0)
         return 0;
-    double largest = -INFINITY;
+    double largest = -(double)INFINITY;
     for (size_t i = 0; i < count; i++) {
         if (isnan(values[i]))
             return 0;

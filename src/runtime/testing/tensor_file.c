@@ -238,7 +238,7 @@ static double half_to_double(uint16_t bits, unsigned exponent_bits)
     double scale = ldexp(1, -(int)fraction_bits);
     double value;
     if (exponent == (1 << exponent_bits) - 1)
-        value = fraction > 0 ? NAN : INFINITY;
+        value = fraction > 0 ? (double)NAN : (double)INFINITY;
     else if (exponent == 0)
         value = ldexp(fraction * scale, 1 - bias);
     else
@@ -291,7 +291,7 @@ static double element(const es_tensor *tensor, size_t index)
     case ES_DTYPE_COUNT:
         break;
     }
-    return NAN;
+    return (double)NAN;
 }
 
 static bool is_float(es_dtype dtype)
@@ -305,7 +305,7 @@ static double excess(double got, double wanted, double relative, double absolute
     if ((isnan(got) && isnan(wanted)) || got == wanted)
         return 0;
     if (isnan(got) || isnan(wanted) || isinf(got) || isinf(wanted))
-        return INFINITY;
+        return (double)INFINITY;
     return fabs(got - wanted) / (absolute + relative * fabs(wanted));
 }
 
@@ -324,7 +324,7 @@ bool tensor_compare(const es_tensor *got, const es_tensor *wanted, double relati
             worse = excess(element(got, i), element(wanted, i), relative, absolute);
         else if (memcmp((const char *)got->data + i * size, (const char *)wanted->data + i * size,
                         size) != 0)
-            worse = INFINITY;
+            worse = (double)INFINITY;
         if (worse > 1 && out->wrong_count++ == 0) {
             out->first = i;
             out->got = element(got, i);
