@@ -249,11 +249,25 @@ static es_status analyse(es_arena *arena, const es_model *model, const es_model_
     return ES_OK;
 }
 
+static bool has_free_dims(const es_model *model)
+{
+    for (size_t i = 0; i < es_model_input_count(model); i++) {
+        for (int32_t k = 0; k < es_model_input(model, i)->rank; k++) {
+            if (es_model_input(model, i)->dims[k] < 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 es_status es_model_analyse(es_arena *arena, const es_model *model, es_model_analyse_opts opts,
                            const es_model_analysis **out_analysis, es_error *err)
 {
-    return es_within(err, analyse(arena, model, &opts, out_analysis, err), "model '%s'",
-                     model->name);
+    es_status status = analyse(arena, model, &opts, out_analysis, err);
+    if (status == ES_ERR_PARSE && opts.free_dim > 0 && has_free_dims(model))
+        status = es_within(err, status, "free dimensions without binding taken as %lld",
+                           (long long)opts.free_dim);
+    return es_within(err, status, "model '%s'", model->name);
 }
 
 const es_model_tensor *es_model_analysis_find(const es_model_analysis *analysis, const char *name)

@@ -280,6 +280,12 @@ es_status es_op_out(es_op *op, size_t index, int32_t type, const es_dims *dims,
 es_status es_op_out_unknown(es_op *op, size_t index, int32_t type, int32_t rank,
                             es_error *err) ES_MUST_CHECK;
 void es_op_out_data(es_op *op, size_t index, const es_num *data, size_t count);
+/* Data of output 0 picked from that of input 0: element (i0, i1, ..) of the output is element
+ * offset + sum of i_k * strides[k] of the input. Nothing when data or shape are not known. */
+es_status es_op_out_view(es_op *op, int64_t offset, const int64_t *strides,
+                         es_error *err) ES_MUST_CHECK;
+/* Row-major strides; 0 behind a dimension that is not known. */
+void es_dims_strides(const es_dims *dims, int64_t *out_strides);
 es_status es_op_fail(const es_op *op, es_error *err, const char *format, ...) ES_PRINTF(3, 4);
 
 /* dimensions */
@@ -316,14 +322,15 @@ es_status es_op_set_macs(es_op *op, const int64_t *factors, size_t count,
 #define ES_OP_FUNCTIONS(X)                                                                         \
     X(same)                                                                                        \
     X(same_typed)                                                                                  \
-    X(broadcast) X(compare) X(variadic) X(where) X(cast) X(cast_like) X(dropout) X(batchnorm)      \
-        X(layernorm) X(like) X(quantize) X(dequantize) X(dynamic_quantize) X(shape) X(size)        \
-            X(reshape) X(flatten) X(squeeze) X(unsqueeze) X(transpose) X(concat) X(split) X(slice) \
-                X(pad) X(tile) X(expand) X(gather) X(gather_elements) X(gather_nd) X(onehot)       \
-                    X(nonzero) X(topk) X(reduce) X(arg) X(constant) X(constant_of_shape) X(range)  \
-                        X(random) X(depth_space) X(resize) X(conv) X(conv_transpose) X(pool)       \
-                            X(global_pool) X(rnn) X(gemm) X(matmul) X(einsum) X(tree) X(linear)    \
-                                X(per_row) X(zipmap) X(ml_same) X(features) X(loose) X(sequence)   \
+    X(broadcast)                                                                                   \
+    X(compare) X(variadic) X(where) X(cast) X(cast_like) X(dropout) X(batchnorm) X(layernorm)      \
+        X(like) X(quantize) X(dequantize) X(dynamic_quantize) X(shape) X(size) X(reshape)          \
+            X(flatten) X(squeeze) X(unsqueeze) X(transpose) X(concat) X(split) X(slice) X(pad)     \
+                X(tile) X(expand) X(gather) X(gather_elements) X(gather_nd) X(onehot) X(nonzero)   \
+                    X(topk) X(reduce) X(arg) X(constant) X(constant_of_shape) X(range) X(random)   \
+                        X(depth_space) X(resize) X(conv) X(conv_transpose) X(pool) X(global_pool)  \
+                            X(rnn) X(gemm) X(matmul) X(einsum) X(tree) X(linear) X(per_row)        \
+                                X(zipmap) X(ml_same) X(features) X(loose) X(sequence)              \
                                     X(sequence_element) X(split_sequence) X(scalar) X(if_else)     \
                                         X(loop) X(scan) X(nms) X(roi) X(unpool) X(grid)            \
                                             X(affine_grid) X(window) X(dft) X(stft) X(mel) X(loss) \

@@ -292,6 +292,42 @@ void es_op_out_data(es_op *op, size_t index, const es_num *data, size_t count)
     fact->data_count = count;
 }
 
+void es_dims_strides(const es_dims *dims, int64_t *out_strides)
+{
+    int64_t stride = 1;
+    for (int32_t i = dims->rank; i-- > 0;) {
+        out_strides[i] = stride;
+        if (!es_dim_known(dims->d[i]) || !es_int64_mul(stride, dims->d[i].v, &stride))
+            stride = 0;
+    }
+}
+
+es_status es_op_out_view(es_op *op, int64_t offset, const int64_t *strides, es_error *err)
+{
+    size_t count = 0;
+    const es_num *data = es_op_data(op, 0, &count);
+    const es_fact *out = &op->outs[0];
+    int64_t elements = es_fact_elements(out);
+    if (data == NULL || elements < 0 || elements > ES_DATA_MAX)
+        return ES_OK;
+    es_num *result = ES_TAKE_ARRAY(op->infer->arena, es_num, (size_t)elements);
+    if (result == NULL)
+        return es_arena_full(op->infer->arena, "constant", err);
+    int64_t at[ES_RANK_MAX] = {0};
+    for (int64_t i = 0; i < elements; i++) {
+        int64_t from = offset;
+        for (int32_t k = 0; k < out->rank; k++)
+            from += at[k] * strides[k];
+        if (from < 0 || (uint64_t)from >= count)
+            return ES_OK;
+        result[i] = data[from];
+        for (int32_t k = out->rank; k-- > 0 && ++at[k] == out->dims[k].v;)
+            at[k] = 0;
+    }
+    es_op_out_data(op, 0, result, (size_t)elements);
+    return ES_OK;
+}
+
 es_status es_dim_merge(const es_op *op, es_dim a, es_dim b, const char *what, es_dim *out,
                        es_error *err)
 {

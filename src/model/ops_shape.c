@@ -244,6 +244,9 @@ es_status es_shape_transpose(es_op *op, es_error *err)
     if (in.rank >= 0 && count > 0 && count != (size_t)in.rank)
         return es_op_fail(op, err, "perm has %zu entries for rank %d", count, (int)in.rank);
     bool seen[ES_RANK_MAX] = {false};
+    int64_t from_strides[ES_RANK_MAX] = {0};
+    int64_t strides[ES_RANK_MAX] = {0};
+    es_dims_strides(&in, from_strides);
     for (int32_t i = 0; i < in.rank; i++) {
         int32_t from = in.rank - 1 - i;
         if (count > 0)
@@ -252,11 +255,10 @@ es_status es_shape_transpose(es_op *op, es_error *err)
             return es_op_fail(op, err, "perm names axis %d twice", (int)from);
         seen[from] = true;
         out.d[i] = in.d[from];
+        strides[i] = from_strides[from];
     }
     ES_TRY(es_op_out(op, 0, es_op_in(op, 0)->type, &out, err));
-    if (in.rank == 1)
-        keep_data(op);
-    return ES_OK;
+    return es_op_out_view(op, 0, strides, err);
 }
 
 /* Data of 1-D inputs joined; nothing when one of them is not known. */
@@ -363,6 +365,17 @@ es_status es_shape_split(es_op *op, es_error *err)
     return ES_OK;
 }
 
+/* ---- slice ---- */
+
+enum { STARTS, ENDS, AXES, STEPS, SLICE_LISTS };
+
+typedef struct slice {
+    es_dims list[SLICE_LISTS];
+    bool given[SLICE_LISTS];
+    bool known[SLICE_LISTS];
+    int32_t count; /* sliced axes */
+} slice;
+
 /* Elements that [start, end) with step takes of size, as numpy does. */
 static int64_t slice_count(int64_t size, int64_t start, int64_t end, int64_t step,
                            int64_t *out_start)
@@ -381,82 +394,83 @@ static int64_t slice_count(int64_t size, int64_t start, int64_t end, int64_t ste
     return start > end ? (start - end - 1) / -(step == INT64_MIN ? -INT64_MAX : step) + 1 : 0;
 }
 
+/* count stays -1 when not even the number of sliced axes is known. */
+static es_status read_slice(es_op *op, const es_dims *in, slice *s, es_error *err)
+{
+    static const char *const names[SLICE_LISTS] = {"starts", "ends", "axes", "steps"};
+    for (size_t k = 0; k < SLICE_LISTS; k++)
+        ES_TRY(es_op_int_list(op, names[k], k + 1, &s->list[k], &s->given[k], &s->known[k], err));
+    if (!s->given[STARTS] || !s->given[ENDS])
+        return es_op_fail(op, err, "starts or ends are missing");
+    es_dims at = es_op_dims(op, 1);
+    s->count = -1;
+    if (s->given[AXES])
+        s->count = s->known[AXES] ? s->list[AXES].rank : -1;
+    else if (s->known[STARTS] || s->known[ENDS])
+        s->count = s->known[STARTS] ? s->list[STARTS].rank : s->list[ENDS].rank;
+    else if (at.rank == 1 && es_dim_known(at.d[0]) && at.d[0].v <= in->rank)
+        s->count = (int32_t)at.d[0].v;
+    for (size_t k = 0; k < SLICE_LISTS && s->count >= 0; k++) {
+        if (s->known[k] && s->list[k].rank != s->count)
+            return es_op_fail(op, err, "%s has %d entries, expected %d", names[k],
+                              (int)s->list[k].rank, (int)s->count);
+    }
+    if (!s->given[AXES] && in->rank >= 0 && s->count > in->rank)
+        return es_op_fail(op, err, "%d starts for rank %d", (int)s->count, (int)in->rank);
+    return ES_OK;
+}
+
+/* The k-th sliced axis: its dimension afterwards, and where and how it steps. */
+static es_status slice_axis(const es_op *op, const slice *s, int32_t k, es_dim in, es_dim *out,
+                            int64_t *start, int64_t *step, es_error *err)
+{
+    bool sure = s->known[STARTS] && s->known[ENDS] && es_dim_known(s->list[STARTS].d[k]) &&
+                (!s->given[STEPS] || (s->known[STEPS] && es_dim_known(s->list[STEPS].d[k])));
+    *step = sure && s->given[STEPS] ? s->list[STEPS].d[k].v : 1;
+    *start = 0;
+    *out = es_dim_unknown();
+    if (!sure)
+        return ES_OK;
+    if (*step == 0)
+        return es_op_fail(op, err, "step %d is 0", (int)k);
+    es_dim end = s->list[ENDS].d[k];
+    bool from_start = *step == 1 && s->list[STARTS].d[k].v == 0;
+    bool to_end = es_dim_known(end) ? end.v >= INT32_MAX : es_dim_same(end, in);
+    if (from_start && to_end)
+        *out = in;
+    else if (es_dim_known(end) && es_dim_known(in))
+        *out = es_dim_of(slice_count(in.v, s->list[STARTS].d[k].v, end.v, *step, start));
+    return ES_OK;
+}
+
 es_status es_shape_slice(es_op *op, es_error *err)
 {
     ES_TRY(es_op_need(op, 1, err));
     es_dims in = es_op_dims(op, 0);
-    es_dims list[4] = {{0}}; /* starts, ends, axes, steps */
-    bool given[4] = {false};
-    bool known[4] = {false};
-    static const char *const names[4] = {"starts", "ends", "axes", "steps"};
+    slice s = {.count = 0};
     int32_t type = es_op_in(op, 0)->type;
-    for (size_t k = 0; k < 4; k++)
-        ES_TRY(es_op_int_list(op, names[k], k + 1, &list[k], &given[k], &known[k], err));
-    if (!given[0] || !given[1])
-        return es_op_fail(op, err, "starts or ends are missing");
-    if (in.rank < 0)
-        return es_op_out_unknown(op, 0, type, -1, err);
-    if (given[2] && !known[2])
+    ES_TRY(read_slice(op, &in, &s, err));
+    if (in.rank < 0 || s.count < 0)
         return es_op_out_unknown(op, 0, type, in.rank, err);
-    es_dims at = es_op_dims(op, 1);
-    int32_t count = known[0] ? list[0].rank : known[1] ? list[1].rank : -1;
-    if (given[2])
-        count = list[2].rank;
-    else if (count < 0 && at.rank == 1 && es_dim_known(at.d[0]) && at.d[0].v <= in.rank)
-        count = (int32_t)at.d[0].v;
-    if (count < 0)
-        return es_op_out_unknown(op, 0, type, in.rank, err);
-    for (size_t k = 0; k < 4; k++) {
-        if (known[k] && list[k].rank != count)
-            return es_op_fail(op, err, "%s has %d entries, expected %d", names[k],
-                              (int)list[k].rank, (int)count);
-    }
-    if (!given[2] && count > in.rank)
-        return es_op_fail(op, err, "%d starts for rank %d", (int)count, (int)in.rank);
     es_dims out = in;
-    int64_t first = 0;
-    int64_t step = 1;
-    for (int32_t k = 0; k < count; k++) {
+    int64_t strides[ES_RANK_MAX] = {0};
+    int64_t offset = 0;
+    es_dims_strides(&in, strides);
+    bool countable = es_fact_elements(es_op_in(op, 0)) >= 0;
+    for (int32_t k = 0; k < s.count; k++) {
         int32_t axis = k;
-        if (given[2])
-            ES_TRY(es_op_axis(op, es_dim_known(list[2].d[k]) ? list[2].d[k].v : INT64_MIN, in.rank,
-                              &axis, err));
-        step = 1;
-        bool sure = known[0] && known[1] && es_dim_known(list[0].d[k]);
-        if (given[3]) {
-            sure = sure && known[3] && es_dim_known(list[3].d[k]);
-            step = known[3] ? list[3].d[k].v : 1;
-        }
-        if (sure && step == 0)
-            return es_op_fail(op, err, "step of axis %d is 0", (int)axis);
-        bool to_end = sure && es_dim_known(list[1].d[k]) && list[1].d[k].v >= INT32_MAX;
-        bool whole = to_end && step == 1 && list[0].d[k].v == 0;
-        bool same_end = sure && step == 1 && list[0].d[k].v == 0 && list[1].d[k].symbol > 0 &&
-                        es_dim_same(list[1].d[k], in.d[axis]);
-        if (whole || same_end)
-            continue;
-        bool count_known = sure && es_dim_known(list[1].d[k]) && es_dim_known(in.d[axis]);
-        out.d[axis] =
-            count_known
-                ? es_dim_of(slice_count(in.d[axis].v, list[0].d[k].v, list[1].d[k].v, step, &first))
-                : es_dim_unknown();
+        if (s.given[AXES])
+            ES_TRY(es_op_axis(op, es_dim_known(s.list[AXES].d[k]) ? s.list[AXES].d[k].v : INT64_MIN,
+                              in.rank, &axis, err));
+        int64_t start = 0;
+        int64_t step = 1;
+        ES_TRY(slice_axis(op, &s, k, in.d[axis], &out.d[axis], &start, &step, err));
+        bool single = es_dim_known(out.d[axis]) && out.d[axis].v <= 1;
+        offset += countable ? start * strides[axis] : 0;
+        strides[axis] = single ? 0 : countable ? strides[axis] * step : 0;
     }
     ES_TRY(es_op_out(op, 0, type, &out, err));
-    size_t data_count = 0;
-    const es_num *data = in.rank == 1 ? es_op_data(op, 0, &data_count) : NULL;
-    if (data == NULL || count > 1 || !es_dim_known(out.d[0]) || out.d[0].v > ES_DATA_MAX)
-        return ES_OK;
-    es_num *result = ES_TAKE_ARRAY(op->infer->arena, es_num, (size_t)out.d[0].v);
-    if (result == NULL)
-        return es_arena_full(op->infer->arena, "constant", err);
-    for (int64_t i = 0; i < out.d[0].v; i++) {
-        int64_t from = first + i * step;
-        if (from < 0 || (size_t)from >= data_count)
-            return ES_OK;
-        result[i] = data[from];
-    }
-    es_op_out_data(op, 0, result, (size_t)out.d[0].v);
-    return ES_OK;
+    return countable ? es_op_out_view(op, offset, strides, err) : ES_OK;
 }
 
 es_status es_shape_pad(es_op *op, es_error *err)
