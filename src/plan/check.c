@@ -137,7 +137,7 @@ typedef struct trip {
 } trip;
 
 /* Sends bytes with some probability; false when there is no route. Gives the time of one way. */
-static bool send(checker *c, es_node_id from, es_node_id to, double bytes, double probability,
+static bool ship(checker *c, es_node_id from, es_node_id to, double bytes, double probability,
                  double rate, trip *t, double *out_s)
 {
     *out_s = 0.0;
@@ -238,11 +238,11 @@ static es_status check_routing(checker *c, size_t i)
         double there_s;
         double run_s;
         bool routed =
-            send(c, before, w->nodes[k], stage->input_bytes, stage->reach, rate, &t, &there_s);
+            ship(c, before, w->nodes[k], stage->input_bytes, stage->reach, rate, &t, &there_s);
         ES_TRY(run_stage(c, w, k, &t, &run_s));
         back_s = 0.0;
         if (leaving > 0.0)
-            routed = send(c, w->nodes[k], class_->node, s->tasks[class_->task.index].output_bytes,
+            routed = ship(c, w->nodes[k], class_->node, s->tasks[class_->task.index].output_bytes,
                           leaving, rate, &t, &back_s) &&
                      routed;
         if (!routed)
