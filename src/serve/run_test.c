@@ -1,7 +1,7 @@
 /* Real processes on loopback: answers, death, cancellation, refusal, bad models. */
 #include "base/log.h"
 #include "base/rng.h"
-#include "testing/world.h"
+#include "world.h"
 
 #include <errno.h>
 #include <math.h>
