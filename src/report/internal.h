@@ -154,7 +154,7 @@ void es_draw_topology(const es_report *report, es_text *out);
 
 /* ---- page.c, style.c ---- */
 
-extern const char es_report_style[];
+extern const char *const es_report_style[]; /* pieces, NULL at the end */
 void es_page_comparison(const es_report *report, es_text *out);
 void es_page_decision(const es_report *report, es_text *out);
 void es_page_method(const es_report *report, es_text *out);
