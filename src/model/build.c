@@ -93,7 +93,7 @@ static Onnx__ValueInfoProto *declare(es_model_build *build, const char *name, es
     }
     es_symbols known = {0};
     es_dim shape[ES_RANK_MAX];
-    for (size_t i = 0; i < rank; i++) {
+    for (size_t i = 0; dims != NULL && i < rank; i++) {
         shape[i] = dims[i] >= 0 ? es_dim_of(dims[i]) : es_dim_unknown();
         if (dims[i] < 0 && symbols != NULL && symbols[i] != NULL) {
             keep(build,
@@ -101,8 +101,10 @@ static Onnx__ValueInfoProto *declare(es_model_build *build, const char *name, es
             shape[i].symbol = (int32_t)known.names.count;
         }
     }
-    es_fact fact = {
-        .kind = ES_MODEL_KIND_TENSOR, .type = (int32_t)type, .rank = (int32_t)rank, .dims = shape};
+    es_fact fact = {.kind = ES_MODEL_KIND_TENSOR,
+                    .type = (int32_t)type,
+                    .rank = dims != NULL ? (int32_t)rank : -1,
+                    .dims = shape};
     Onnx__ValueInfoProto *info = NULL;
     keep(build, es_value_info_of(build->arena, &known, name, &fact, &info, &build->error));
     return build->status == ES_OK ? info : NULL;

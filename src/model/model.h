@@ -269,7 +269,7 @@ typedef struct es_model_build es_model_build;
 /* name is the graph's; opset that of the default domain. NULL when the arena is full. */
 es_model_build *es_model_build_new(es_arena *arena, const char *name, int64_t opset);
 void es_model_build_domain(es_model_build *build, const char *domain, int64_t version);
-/* dims: -1 is a free dimension; symbols (may be NULL) names them. */
+/* dims: -1 is a free dimension; symbols (may be NULL) names them. dims NULL: shape not declared. */
 void es_model_build_input(es_model_build *build, const char *name, es_model_type type, size_t rank,
                           const int64_t *dims, const char *const *symbols);
 void es_model_build_output(es_model_build *build, const char *name, es_model_type type, size_t rank,
