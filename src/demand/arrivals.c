@@ -16,7 +16,7 @@ es_arrival_stream es_arrival_stream_make(es_arrivals arrivals, uint64_t seed, ui
 {
     es_arrival_stream made = {.arrivals = arrivals, .rng = es_rng_make(seed, stream)};
     if (!(arrivals.rate_rps > 0))
-        made.next_s = INFINITY;
+        made.next_s = (double)INFINITY;
     else if (arrivals.kind == ES_ARRIVAL_CONSTANT)
         made.next_s = es_rng_double(&made.rng) / arrivals.rate_rps;
     else

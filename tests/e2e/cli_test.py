@@ -62,7 +62,7 @@ class Mistakes(Case):
             (("deadline_ms: 80", "deadline_ms: -80"), ["tasks[0].deadline_ms", "-80"]),
             (("tier: edge", "tier: egde"), ["nodes[2].tier", "egde", "edge"]),
             (("rate_rps: 20", "rate_rps: 0"), ["demand[0].rate_rps"]),
-            (("idle_w: 0.3", "idle_w: .nan"), ["kinds[0].idle_w"]),
+            (("idle_w: 0.3", "idle_w: .nan"), ["kinds[0]", ".nan is not a finite number"]),
             (("pipelines:", "pipelinse:"), ["pipelinse", "pipelines"]),
             (("reach: 0.1285", "reach: 1.5"), ["reach", "1.5"]),
             (("name: hall, tier", "name: sensor-1, tier"), ["sensor-1"]),
@@ -120,11 +120,13 @@ class Documents(Case):
         self.ok("plan", EXAMPLE, "--output", plan)
         self.assertIn("holds", self.ok("check", plan, EXAMPLE).stdout)
         document = json.loads(plan.read_text())
-        document["routing"][0]["share"] *= 0.5
+        document["objective_per_s"] *= 0.9
         bad = self.write("bad.json", json.dumps(document))
         done = estran("check", bad, EXAMPLE, "--json")
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertTrue(json.loads(done.stdout)["violations"])
+        document["routing"][0]["share"] *= 0.5
+        self.fails(1, ["bad.json:1:", "share"], "check", self.write("bad.json", json.dumps(document)), EXAMPLE)
 
     def test_json_on_stdout_is_only_json(self):
         for words in (["plan", EXAMPLE, "--json"], ["cut", "--json", "examples/01-first-run/models/large.onnx"]):

@@ -84,7 +84,7 @@ class Run(Case):
         self.assertTrue((out / "plan.plan.json").exists())
 
     def test_interrupt_stops_every_process(self):
-        process = self.start("--duration", "60", "--no-baselines")
+        process = self.start("--no-baselines")
         nodes = self.wait_for_nodes(process, 4)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
@@ -99,7 +99,7 @@ class Run(Case):
         self.assertEqual(left, [])
 
     def test_a_killed_run_leaves_no_node(self):
-        process = self.start("--duration", "60", "--no-baselines")
+        process = self.start("--no-baselines")
         nodes = self.wait_for_nodes(process, 4)
         time.sleep(0.3)
         process.kill()
