@@ -149,3 +149,73 @@ void es_chart_energy(const es_report *report, es_text *out)
     }
     es_svg_end(&svg);
 }
+
+/* ---- how busy the nodes of the first case are ---- */
+
+enum { NODES_MAX = 12 };
+
+/* Busy seconds over processor seconds observed; NAN for a node of which nothing was recorded. */
+static double node_load(const es_report *report, const es_outcome *outcome, uint32_t node)
+{
+    double busy_s = 0;
+    double duration_s = 0;
+    if (outcome == NULL || node >= outcome->node_count)
+        return NAN;
+    for (uint32_t s = 0; s < outcome->slot_count; s++) {
+        const es_node_use *use = &outcome->node_uses[(size_t)s * outcome->node_count + node];
+        busy_s += use->busy_s;
+        duration_s += use->duration_s;
+    }
+    double processors = es_network_node(report->scenario->network, (es_node_id){node})->processors;
+    return duration_s > 0 ? busy_s / duration_s / fmax(processors, 1) : (double)NAN;
+}
+
+static void put_load(es_svg *svg, const es_report *report, uint32_t node, const es_side *sides,
+                     size_t side_count, const es_axis *axis, double y)
+{
+    const char *name = es_network_node(report->scenario->network, (es_node_id){node})->name;
+    es_svg_text(svg, LEFT - 10, y + (double)side_count * (BAR + GAP) / 2 + 3, "end", "label", name,
+                17);
+    for (size_t s = 0; s < side_count; s++) {
+        char number[ES_NUMBER_SIZE];
+        char title[256];
+        char class[32];
+        double load = 100 * node_load(report, es_case_outcome(&report->cases[0], sides[s]), node);
+        es_show_number(load, number);
+        (void)snprintf(title, sizeof title, "%.128s, %s: %s %% busy", name, es_side_names[sides[s]],
+                       number);
+        (void)snprintf(class, sizeof class, "%s s0", es_side_names[sides[s]]);
+        double end = es_axis_at(axis, isfinite(load) ? load : 0);
+        if (isfinite(load))
+            es_svg_rect(svg, LEFT, y, fmax(end - LEFT, 1), BAR, 2, class, title);
+        es_svg_text(svg, end + 5, y + BAR - 3, "start", "value", number, 0);
+        y += BAR + GAP;
+    }
+}
+
+void es_chart_load(const es_report *report, es_text *out)
+{
+    es_side sides[ES_SIDE_COUNT];
+    size_t side_count = 0;
+    uint32_t nodes[NODES_MAX];
+    size_t node_count = 0;
+    const es_report_case *first = &report->cases[0];
+    for (int s = 0; s < ES_SIDE_COUNT; s++) {
+        if (es_case_outcome(first, (es_side)s) != NULL)
+            sides[side_count++] = (es_side)s;
+    }
+    for (uint32_t v = 0; v < es_network_node_count(report->scenario->network); v++) {
+        if (node_count < NODES_MAX && (isfinite(node_load(report, first->predicted, v)) ||
+                                       isfinite(node_load(report, first->measured, v))))
+            nodes[node_count++] = v;
+    }
+    double per_node = (double)side_count * (BAR + GAP);
+    double height = TOP + (per_node + CASE_GAP) * (double)node_count + FOOT;
+    es_svg svg = es_svg_begin(out, WIDTH, height, "Busy share of each node in the first case");
+    es_axis axis = {.high = 100, .start = LEFT, .end = WIDTH - RIGHT};
+    es_svg_axis_x(&svg, &axis, (es_box){LEFT, TOP, WIDTH - RIGHT, height - FOOT}, "% busy");
+    for (size_t i = 0; i < node_count; i++)
+        put_load(&svg, report, nodes[i], sides, side_count, &axis,
+                 TOP + CASE_GAP / 2.0 + (per_node + CASE_GAP) * (double)i);
+    es_svg_end(&svg);
+}

@@ -185,6 +185,8 @@ static void put_charts(const es_report *report, es_text *out)
     put_figure(report, "Distribution of latency", es_chart_distribution,
                "The further left and the steeper, the better.", out);
     put_figure(report, "Latency over time", es_chart_slots, "Mean of each slot.", out);
+    put_figure(report, "Load of nodes, first case", es_chart_load,
+               "Busy time of the processors of each node, all slots together.", out);
     es_text_append(out, "</div>\n");
 }
 
@@ -209,7 +211,8 @@ static void put_planes(const es_report *report, es_text *out)
                         "<li class=\"k0\"><i class=\"round\"></i><b>edge</b></li>"
                         "<li class=\"k4\"><i class=\"round\"></i><b>network</b></li>"
                         "<li class=\"k3\"><i class=\"round\"></i><b>cloud</b></li></ul>\n"
-                        "<div class=\"charts\">\n");
+                        "");
+    es_text_append(out, count == 1 ? "<div class=\"charts one\">\n" : "<div class=\"charts\">\n");
     for (uint32_t t = 0; t < count; t++) {
         es_text_append(out, "<figure><h3>");
         es_put_html(out, scenario->tasks[t].name, 0);

@@ -149,6 +149,7 @@ void es_chart_energy(const es_report *report, es_text *out);
 void es_chart_quality(const es_report *report, es_text *out);
 void es_chart_distribution(const es_report *report, es_text *out);
 void es_chart_slots(const es_report *report, es_text *out);
+void es_chart_load(const es_report *report, es_text *out);
 void es_chart_plane(const es_report *report, es_task_id task, es_text *out);
 void es_draw_topology(const es_report *report, es_text *out);
 

@@ -18,6 +18,47 @@ typedef struct es_spots {
     es_spot items[POINTS_MAX];
 } es_spots;
 
+/* Where names stand already, so that they do not cover each other. */
+typedef struct es_names {
+    size_t count;
+    es_box boxes[POINTS_MAX];
+} es_names;
+
+static bool overlaps(const es_names *names, es_box box)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        es_box other = names->boxes[i];
+        if (box.left < other.right && other.left < box.right && box.top < other.bottom &&
+            other.top < box.bottom)
+            return true;
+    }
+    return box.left < LEFT || box.right > WIDTH || box.top < TOP || box.bottom > HEIGHT - FOOT;
+}
+
+/* Right of the disc, left, above or below it, or nowhere. must: right at worst. */
+static void put_name(es_svg *svg, es_names *names, double x, double y, double radius,
+                     const char *class, const char *text, bool must)
+{
+    static const char *const anchors[] = {"start", "end", "middle", "middle"};
+    double width = 6.4 * fmin((double)es_text_width(text), 24);
+    const double lefts[] = {x + radius + 4, x - radius - 4 - width, x - width / 2, x - width / 2};
+    const double bases[] = {y + 4, y + 4, y - radius - 5, y + radius + 13};
+    size_t at = 0;
+    es_box box = {0};
+    for (; at < 4; at++) {
+        box = (es_box){lefts[at], bases[at] - 10, lefts[at] + width, bases[at] + 3};
+        if (!overlaps(names, box))
+            break;
+    }
+    if (at == 4 && !must)
+        return;
+    at %= 4;
+    if (names->count < POINTS_MAX)
+        names->boxes[names->count++] = box;
+    const double anchor_x[] = {x + radius + 4, x - radius - 4, x, x};
+    es_svg_text(svg, anchor_x[at], bases[at], anchors[at], class, text, 24);
+}
+
 /* The class of the task with the highest rate stands for it. */
 static uint32_t class_of(const es_scenario *scenario, es_task_id task)
 {
@@ -91,6 +132,12 @@ static void collect(const es_report *report, es_task_id task, uint32_t class, es
     }
 }
 
+static double radius_of(const es_spot *spot, double energy_max_j)
+{
+    double energy_j = spot->price.energy_compute_j + spot->price.energy_network_j;
+    return 3 + 11 * sqrt(energy_max_j > 0 ? energy_j / energy_max_j : 0);
+}
+
 static void put_spot(es_svg *svg, const es_spot *spot, const es_axis *x, const es_axis *y,
                      double factor, double energy_max_j)
 {
@@ -100,7 +147,7 @@ static void put_spot(es_svg *svg, const es_spot *spot, const es_axis *x, const e
     char quality[ES_NUMBER_SIZE];
     char energy[ES_NUMBER_SIZE];
     double energy_j = spot->price.energy_compute_j + spot->price.energy_network_j;
-    double radius = 3 + 11 * sqrt(energy_max_j > 0 ? energy_j / energy_max_j : 0);
+    double radius = radius_of(spot, energy_max_j);
     (void)snprintf(title, sizeof title, "%.60s on %.90s: %s, quality %s, %s", spot->pipeline,
                    spot->where, es_show_quantity(spot->price.latency_s, ES_UNIT_S, latency),
                    es_show_quantity(spot->price.quality, ES_UNIT_SHARE, quality),
@@ -110,11 +157,23 @@ static void put_spot(es_svg *svg, const es_spot *spot, const es_axis *x, const e
     double at_y = es_axis_at(y, 100 * spot->price.quality);
     if (spot->chosen) {
         es_svg_circle(svg, at_x, at_y, radius + 4, "ring", title);
-        double side = at_x > (LEFT + WIDTH - RIGHT) / 2.0 ? -1 : 1;
-        es_svg_text(svg, at_x + side * (radius + 8), at_y + 4, side < 0 ? "end" : "start", "chosen",
-                    spot->pipeline, 26);
     }
     es_svg_circle(svg, at_x, at_y, radius, class, title);
+}
+
+static void put_names(es_svg *svg, const es_spots *spots, const es_axis *x, const es_axis *y,
+                      double factor, double energy_max_j)
+{
+    es_names *names = calloc(1, sizeof *names);
+    for (size_t i = 0; names != NULL && i < spots->count; i++) {
+        const es_spot *spot = &spots->items[i];
+        double at_x = es_axis_at(x, spot->price.latency_s * factor);
+        double at_y = es_axis_at(y, 100 * spot->price.quality);
+        double radius = radius_of(spot, energy_max_j) + (spot->chosen ? 4 : 0);
+        put_name(svg, names, at_x, at_y, radius, spot->chosen ? "chosen" : "spotname",
+                 spot->pipeline, spot->chosen);
+    }
+    free(names);
 }
 
 void es_chart_plane(const es_report *report, es_task_id task, es_text *out)
@@ -158,6 +217,7 @@ void es_chart_plane(const es_report *report, es_task_id task, es_text *out)
     es_svg_axis_y(&svg, &y, box, "quality, %");
     for (size_t i = spots->count; i-- > 0;) /* the chosen ones come first, so they lie on top */
         put_spot(&svg, &spots->items[i], &x, &y, scale.factor, energy_max_j);
+    put_names(&svg, spots, &x, &y, scale.factor, energy_max_j);
     es_svg_end(&svg);
     free(spots);
 }

@@ -118,7 +118,8 @@ static void put_classes(const es_report *report, es_text *out)
             put_cell(out, "name", report->cases[i].label);
             put_number_cell(out, "n", row->arrived);
             put_number_cell(out, "n", scale.factor * row->latency_s_mean);
-            es_show_number(scale.factor * row->latency_s_mean_ci95, words);
+            bool still = row->latency_s_mean_ci95 < 1e-4 * row->latency_s_mean; /* rounding */
+            es_show_number(still ? 0 : scale.factor * row->latency_s_mean_ci95, words);
             (void)snprintf(interval, sizeof interval, "%s%s",
                            isfinite(row->latency_s_mean_ci95) ? "\xc2\xb1 " : "", words);
             put_cell(out, "n", interval);

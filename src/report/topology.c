@@ -38,6 +38,8 @@ typedef struct es_drawing {
     es_place *places;
     uint32_t node_count;
     double height;
+    double step;   /* between columns */
+    double bottom; /* of the lowest box */
 } es_drawing;
 
 static const es_node *node_at(const es_drawing *drawing, uint32_t v)
@@ -123,8 +125,10 @@ static void place_in_columns(es_drawing *drawing)
         columns += counts[t] > 0;
         tallest = fmax(tallest, used[t]);
     }
-    drawing->height = drawing->boxes ? HEAD + tallest + 8 : DOTS_HEIGHT;
     double step = (WIDTH - 2.0 * MARGIN) / fmax(columns, 1);
+    drawing->height = drawing->boxes ? HEAD + tallest + 8 + (columns > 2 ? 34 : 0) : DOTS_HEIGHT;
+    drawing->bottom = HEAD + tallest - BOX_GAP / 2.0;
+    drawing->step = step;
     uint32_t column = 0;
     for (int t = 0; t < ES_TIER_COUNT; t++) {
         if (counts[t] == 0)
@@ -288,15 +292,19 @@ static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rp
     double y2 = to->y;
     double bend_x = 0;
     double bend_y = 0;
+    bool below = false;
     (void)snprintf(words, sizeof words, "%s requests/s", es_show_number(flow->rate_rps, rate));
     (void)snprintf(title, sizeof title, "%.128s \xe2\x86\x92 %.128s: %s",
                    node_at(drawing, flow->from)->name, node_at(drawing, flow->to)->name, words);
     if (drawing->boxes) {
         box_ends(from, to, 0, &x1, &y1, &x2, &y2, &bend_x);
-        y1 += from->height - 14;
-        y2 += to->height - 14;
+        bool far = fabs(to->x - from->x) > 1.5 * drawing->step;
+        y1 += from->height - (far ? 8 : 18);
+        y2 += to->height - (far ? 8 : 18);
         bend_x *= 1.6;
-        bend_y = fabs(x2 - x1) > BOX_WIDTH * 1.5 ? 30 : 0; /* passes below the boxes between */
+        if (far) /* passes below the boxes between; a curve reaches half its bend */
+            bend_y = 2 * (drawing->bottom + 14 - (y1 + y2) / 2);
+        below = far;
     } else {
         bend_x = (y1 - y2) * 0.15;
         bend_y = (x2 - x1) * 0.15;
@@ -311,8 +319,9 @@ static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rp
               control_y - (y1 + end_y) / 2, title);
     put_arrow_head(drawing, control_x, control_y, x2, y2, head);
     if (label)
-        es_svg_text(&drawing->svg, (x1 + x2) / 2 + bend_x / 2, (y1 + y2) / 2 + bend_y / 2 + 18,
-                    bend_x > 0 ? "start" : "middle", "flowlabel", words, 0);
+        es_svg_text(&drawing->svg, (x1 + x2) / 2 + bend_x / 2,
+                    (y1 + y2) / 2 + bend_y / 2 + (below ? 18 : -7), bend_x > 0 ? "start" : "middle",
+                    "flowlabel", words, 0);
 }
 
 static void put_flows(es_drawing *drawing)

@@ -50,7 +50,7 @@ const char *es_show_quantity(double value, es_unit unit, char out[ES_NUMBER_SIZE
     es_scale scale = es_scale_of(unit, isfinite(value) ? value : 0);
     char number[ES_NUMBER_SIZE];
     if (isfinite(value))
-        (void)snprintf(out, ES_NUMBER_SIZE, "%.22s %s",
+        (void)snprintf(out, ES_NUMBER_SIZE, "%.22s\xc2\xa0%s",
                        es_show_number(value * scale.factor, number), scale.unit);
     else
         (void)snprintf(out, ES_NUMBER_SIZE, ES_DASH);
