@@ -124,7 +124,7 @@ double es_histogram_quantile(const es_histogram *histogram, double q)
     assert(q >= 0);
     assert(q <= 1);
     if (histogram->weight <= 0)
-        return NAN;
+        return (double)NAN;
     if (q <= 0)
         return histogram->min_s;
     double rank = q * histogram->weight;
@@ -141,7 +141,7 @@ double es_histogram_quantile(const es_histogram *histogram, double q)
 double es_histogram_share_below(const es_histogram *histogram, double value_s)
 {
     if (histogram->weight <= 0)
-        return NAN;
+        return (double)NAN;
     if (value_s >= histogram->max_s)
         return 1;
     if (value_s < histogram->min_s)

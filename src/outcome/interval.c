@@ -28,7 +28,7 @@ double es_student_t_975(uint32_t freedom)
 double es_mean_ci95(const double *values, size_t count)
 {
     if (count < 2)
-        return NAN;
+        return (double)NAN;
     double mean = 0;
     for (size_t i = 0; i < count; i++)
         mean += values[i] / (double)count;

@@ -39,7 +39,7 @@ static es_status need_nullable(const es_doc *map, const char *key, double max, d
 {
     const es_doc *value = NULL;
     ES_TRY(es_doc_need(map, key, &value, err));
-    *out = NAN;
+    *out = (double)NAN;
     return value->type == ES_DOC_NULL ? ES_OK : es_doc_expect_number(value, 0, max, out, err);
 }
 

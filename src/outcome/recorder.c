@@ -143,12 +143,12 @@ static es_status check_sample(const es_outcome_recorder *recorder, const es_samp
     ES_TRY(check_place(recorder, what, sample->slot, sample->class_id, sample->weight, err));
     if ((unsigned)sample->fate >= ES_FATE_COUNT)
         return es_fail(err, ES_ERR_ARG, "sample: fate=%d is unknown", (int)sample->fate);
-    ES_TRY(check_figure(what, "energy_compute_j", sample->energy_compute_j, INFINITY, err));
-    ES_TRY(check_figure(what, "energy_network_j", sample->energy_network_j, INFINITY, err));
-    ES_TRY(check_figure(what, "carbon_g", sample->carbon_g, INFINITY, err));
+    ES_TRY(check_figure(what, "energy_compute_j", sample->energy_compute_j, (double)INFINITY, err));
+    ES_TRY(check_figure(what, "energy_network_j", sample->energy_network_j, (double)INFINITY, err));
+    ES_TRY(check_figure(what, "carbon_g", sample->carbon_g, (double)INFINITY, err));
     if (sample->fate != ES_FATE_SERVED)
         return ES_OK;
-    ES_TRY(check_figure(what, "latency_s", sample->latency_s, INFINITY, err));
+    ES_TRY(check_figure(what, "latency_s", sample->latency_s, (double)INFINITY, err));
     ES_TRY(check_figure(what, "quality", sample->quality, 1, err));
     if (sample->pipeline.index >= recorder->outcome->pipeline_count)
         return es_fail(err, ES_ERR_ARG, "sample: pipeline=%u must be < %zu", sample->pipeline.index,
@@ -194,11 +194,12 @@ es_status es_outcome_add_node(es_outcome_recorder *recorder, const es_node_use *
     if (use->node.index >= outcome->node_count)
         return es_fail(err, ES_ERR_ARG, "node use: node=%u must be < %u", use->node.index,
                        outcome->node_count);
-    ES_TRY(check_figure(what, "busy_s", use->busy_s, INFINITY, err));
-    ES_TRY(check_figure(what, "duration_s", use->duration_s, INFINITY, err));
-    ES_TRY(check_figure(what, "idle_j", use->idle_j, INFINITY, err));
-    ES_TRY(check_figure(what, "dynamic_j", use->dynamic_j, INFINITY, err));
-    ES_TRY(check_figure(what, "model_bytes_loaded", use->model_bytes_loaded, INFINITY, err));
+    ES_TRY(check_figure(what, "busy_s", use->busy_s, (double)INFINITY, err));
+    ES_TRY(check_figure(what, "duration_s", use->duration_s, (double)INFINITY, err));
+    ES_TRY(check_figure(what, "idle_j", use->idle_j, (double)INFINITY, err));
+    ES_TRY(check_figure(what, "dynamic_j", use->dynamic_j, (double)INFINITY, err));
+    ES_TRY(
+        check_figure(what, "model_bytes_loaded", use->model_bytes_loaded, (double)INFINITY, err));
     es_node_use *sum =
         &recorder->node_uses[(size_t)use->slot * outcome->node_count + use->node.index];
     sum->busy_s += use->busy_s;

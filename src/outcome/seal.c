@@ -8,14 +8,14 @@
 es_outcome_row es_outcome_row_empty(void)
 {
     return (es_outcome_row){
-        .quality_mean = NAN,
-        .latency_s_mean = NAN,
-        .latency_s_p50 = NAN,
-        .latency_s_p90 = NAN,
-        .latency_s_p95 = NAN,
-        .latency_s_p99 = NAN,
-        .latency_s_max = NAN,
-        .latency_s_mean_ci95 = NAN,
+        .quality_mean = (double)NAN,
+        .latency_s_mean = (double)NAN,
+        .latency_s_p50 = (double)NAN,
+        .latency_s_p90 = (double)NAN,
+        .latency_s_p95 = (double)NAN,
+        .latency_s_p99 = (double)NAN,
+        .latency_s_max = (double)NAN,
+        .latency_s_mean_ci95 = (double)NAN,
     };
 }
 

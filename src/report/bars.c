@@ -160,7 +160,7 @@ static double node_load(const es_report *report, const es_outcome *outcome, uint
     double busy_s = 0;
     double duration_s = 0;
     if (outcome == NULL || node >= outcome->node_count)
-        return NAN;
+        return (double)NAN;
     for (uint32_t s = 0; s < outcome->slot_count; s++) {
         const es_node_use *use = &outcome->node_uses[(size_t)s * outcome->node_count + node];
         busy_s += use->busy_s;

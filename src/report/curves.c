@@ -40,7 +40,7 @@ static void put_distribution(es_svg *svg, const es_report_case *one, size_t i, e
 
 void es_chart_distribution(const es_report *report, es_text *out)
 {
-    double low = INFINITY;
+    double low = (double)INFINITY;
     double high = 0;
     for (size_t i = 0; i < report->case_count; i++) {
         for (int s = 0; s < ES_SIDE_COUNT; s++) {

@@ -29,7 +29,7 @@ static double ratio(double part, double whole)
 double es_figure_value(const es_outcome *outcome, es_figure figure)
 {
     if (outcome == NULL)
-        return NAN;
+        return (double)NAN;
     const es_outcome_row *total = &outcome->total;
     switch (figure) {
     case ES_FIGURE_LATENCY_MEAN:
@@ -62,7 +62,7 @@ double es_figure_value(const es_outcome *outcome, es_figure figure)
         return total->arrived > 0 ? outcome->objective_per_s : (double)NAN;
     case ES_FIGURE_COUNT:
     default:
-        return NAN;
+        return (double)NAN;
     }
 }
 

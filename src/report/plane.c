@@ -185,7 +185,7 @@ void es_chart_plane(const es_report *report, es_task_id task, es_text *out)
         return;
     }
     collect(report, task, class, spots);
-    double low_s = INFINITY;
+    double low_s = (double)INFINITY;
     double high_s = 0;
     double low_quality = 1;
     double high_quality = 0;

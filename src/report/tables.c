@@ -100,12 +100,12 @@ static void put_classes(const es_report *report, es_text *out)
                 left_out++;
                 continue;
             }
-            const es_outcome_row none = {.latency_s_mean = NAN,
-                                         .latency_s_mean_ci95 = NAN,
-                                         .latency_s_p95 = NAN,
-                                         .quality_mean = NAN,
-                                         .arrived = NAN,
-                                         .late = NAN};
+            const es_outcome_row none = {.latency_s_mean = (double)NAN,
+                                         .latency_s_mean_ci95 = (double)NAN,
+                                         .latency_s_p95 = (double)NAN,
+                                         .quality_mean = (double)NAN,
+                                         .arrived = (double)NAN,
+                                         .late = (double)NAN};
             const es_outcome_row *row =
                 outcome != NULL && c < outcome->class_count ? &outcome->class_rows[c] : &none;
             char words[ES_NUMBER_SIZE];

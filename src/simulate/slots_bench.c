@@ -39,8 +39,10 @@ int main(void)
     if (!es_bench_time(&job, 1, ROUNDS))
         return 1;
     es_bench bench = {0};
-    es_bench_add(&bench, "simulate: example 02, 1440 slots", job.median_s, "s", "lower", NAN);
+    es_bench_add(&bench, "simulate: example 02, 1440 slots", job.median_s, "s", "lower",
+                 (double)NAN);
     es_bench_add(&bench, "simulate: slots x classes per second",
-                 SLOTS * (double)scenario->class_count / job.median_s, "1/s", "higher", NAN);
+                 SLOTS * (double)scenario->class_count / job.median_s, "1/s", "higher",
+                 (double)NAN);
     return es_bench_print(&bench);
 }
