@@ -50,7 +50,7 @@ static es_status tell_declared(es_arena *arena, es_model *model, es_error *err)
         const es_value *value = &graph->values.items[in ? graph->inputs[at] : graph->outputs[at]];
         const Onnx__ValueInfoProto *info = in ? value->declared : graph->proto->output[at];
         es_fact fact = {0};
-        es_status status = es_fact_declared(&infer, info->type, in, &fact, err);
+        es_status status = es_fact_declared(&infer, info->type, true, &fact, err);
         if (status == ES_OK && in && info->type == NULL)
             status = es_fail(err, ES_ERR_PARSE, "has no type");
         ES_TRY(es_within(err, status, "graph %s '%s'", in ? "input" : "output", value->name));
