@@ -264,6 +264,19 @@ static void test_bad_options(void **state)
     assert_null(plan);
 }
 
+static void test_nothing_costs(void **state)
+{
+    (void)state;
+    given g = plain;
+    g.rest = "objective: {latency_per_s: 0, quality: 0}\n";
+    const es_scenario *scenario = scenario_of(g);
+    const es_plan *plan = solve(scenario, ES_PLAN_EXACT);
+    assert_int_equal(plan->quality, ES_PLAN_OPTIMAL);
+    assert_true(plan->objective == 0.0 && plan->bound == 0.0);
+    assert_check_count(scenario, plan, 0);
+    assert_check_count(scenario, solve(scenario, ES_PLAN_GREEDY), 0);
+}
+
 static void test_no_time(void **state)
 {
     (void)state;
@@ -294,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_baseline_ignores, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_baseline_cannot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_options, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nothing_costs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_time, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

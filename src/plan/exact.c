@@ -16,7 +16,8 @@ typedef struct coin_arrays {
     double *row_lower;
     double *row_upper;
     double *cost;
-    double scale; /* of the cost, a power of two */
+    double scale;  /* of the cost, a power of two */
+    bool costless; /* any plan will do */
 } coin_arrays;
 
 /* Brings the objective to about 1e4, so that the absolute tolerances inside are small beside it. */
@@ -49,8 +50,14 @@ static es_status take_coin(es_arena *arena, const es_program *program, double si
         coin->row_upper == NULL)
         return es_arena_full(arena, "program", err);
     coin->scale = objective_scale(program, size);
-    for (size_t c = 0; c < col_count; c++)
+    coin->costless = true;
+    for (size_t c = 0; c < col_count; c++) {
         coin->cost[c] = coin->scale * program->col_cost.items[c];
+        coin->costless = coin->costless && coin->cost[c] == 0.0;
+    }
+    /* Clp 1.17 aborts the process on some all-zero objectives, so hosts cost something then. */
+    for (size_t c = 0; coin->costless && c < col_count; c++)
+        coin->cost[c] = program->col_integer.items[c] ? 1.0 : 0.0;
     for (size_t i = 0; i < row_count; i++) {
         coin->row_lower[i] = coin_bound(program->row_lower.items[i]);
         coin->row_upper[i] = coin_bound(program->row_upper.items[i]);
@@ -101,7 +108,7 @@ static void give_start(Cbc_Model *model, const es_problem *problem, const es_pro
     Cbc_setMIPStartI(model, count, cols, values);
 }
 
-static void set_parameters(Cbc_Model *model, const es_plan_opts *opts, double left_s)
+static void set_parameters(Cbc_Model *model, const es_plan_opts *opts, bool costless, double left_s)
 {
     char text[64];
     Cbc_setLogLevel(model, 0);
@@ -109,7 +116,7 @@ static void set_parameters(Cbc_Model *model, const es_plan_opts *opts, double le
     Cbc_setParameter(model, "timeMode", "elapsed");
     (void)snprintf(text, sizeof text, "%.3f", left_s);
     Cbc_setParameter(model, "seconds", text);
-    (void)snprintf(text, sizeof text, "%.17g", opts->gap_relative);
+    (void)snprintf(text, sizeof text, "%.17g", costless ? 1.0 : opts->gap_relative);
     Cbc_setParameter(model, "ratioGap", text);
     (void)snprintf(text, sizeof text, "%u", (unsigned)(opts->seed % 1000000007u + 1u));
     Cbc_setParameter(model, "randomSeed", text);
@@ -142,7 +149,7 @@ static void load_model(Cbc_Model *model, const es_program *program, const coin_a
 }
 
 static void read_answer(Cbc_Model *model, const es_problem *problem, const es_program *program,
-                        const es_plan_opts *opts, double scale, es_solution *solution)
+                        const es_plan_opts *opts, const coin_arrays *coin, es_solution *solution)
 {
     const double *best = Cbc_bestSolution(model);
     if (best == NULL && Cbc_isProvenOptimal(model))
@@ -159,7 +166,9 @@ static void read_answer(Cbc_Model *model, const es_problem *problem, const es_pr
      * gap it was allowed. */
     if (best != NULL && proven)
         bound = fmin(bound, objective - opts->gap_relative * fabs(objective));
-    solution->bound = fabs(bound) >= COIN_INFINITY ? -(double)INFINITY : bound / scale;
+    solution->bound = fabs(bound) >= COIN_INFINITY ? -(double)INFINITY : bound / coin->scale;
+    if (coin->costless)
+        solution->bound = 0.0;
     solution->quality = ES_PLAN_UNKNOWN;
     if (best == NULL)
         return;
@@ -186,11 +195,11 @@ static es_status run_cbc(es_arena *arena, const es_problem *problem, const es_pl
     if (model == NULL)
         return es_fail(err, ES_ERR_NOMEM, "plan: no memory for the solver");
     load_model(model, &program, &coin);
-    set_parameters(model, opts, left_s);
+    set_parameters(model, opts, coin.costless, left_s);
     if (start != NULL)
         give_start(model, problem, &program, start, start_cols, start_values);
     (void)Cbc_solve(model); /* its answer is asked for below, state by state */
-    read_answer(model, problem, &program, opts, coin.scale, solution);
+    read_answer(model, problem, &program, opts, &coin, solution);
     Cbc_deleteModel(model);
     return ES_OK;
 }

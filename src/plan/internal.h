@@ -204,11 +204,6 @@ es_status es_solve_greedy(es_arena *arena, const es_problem *problem, const es_p
                           const es_deadline *deadline, es_solution **out_solution,
                           es_error *err) ES_MUST_CHECK;
 
-/* Greedy's lower bound: Lagrangian over hosting and capacities (bound.c). */
-es_status es_problem_lagrangian(es_arena *arena, const es_problem *problem, double target,
-                                const es_deadline *deadline, double *out_bound,
-                                es_error *err) ES_MUST_CHECK;
-
 /* ---- constraints in groups, to be let go and taken back (groups.c) ---- */
 
 typedef enum es_group_kind {

@@ -19,8 +19,9 @@ static es_status add_col(writer *w, double cost, double upper, bool integer, uin
     es_program *program = w->program;
     if (program->col_cost.count >= INT_MAX)
         return es_fail(w->err, ES_ERR_LIMIT, "plan: more than %d columns", INT_MAX);
-    ES_TRY(ES_ARRAY_PUSH(w->arena, &program->col_cost, w->problem->costless ? 0.0 : cost, "columns",
-                         w->err));
+    if (w->problem->costless)
+        cost = 0.0;
+    ES_TRY(ES_ARRAY_PUSH(w->arena, &program->col_cost, cost, "columns", w->err));
     ES_TRY(ES_ARRAY_PUSH(w->arena, &program->col_upper, upper, "columns", w->err));
     ES_TRY(ES_ARRAY_PUSH(w->arena, &program->col_integer, integer, "columns", w->err));
     *out_col = (uint32_t)program->col_cost.count - 1;
