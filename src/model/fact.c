@@ -159,7 +159,7 @@ es_status es_fact_declared(es_infer *infer, const Onnx__TypeProto *type, bool fr
     *out = (es_fact){.kind = ES_MODEL_KIND_UNKNOWN, .rank = -1};
     if (type == NULL)
         return ES_OK;
-    switch (type->value_case) {
+    switch ((int)type->value_case) {
     case ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE:
         return declared_tensor(infer, type->tensor_type, free_dims, out, err);
     case ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE:
@@ -184,7 +184,6 @@ es_status es_fact_declared(es_infer *infer, const Onnx__TypeProto *type, bool fr
     case ONNX__TYPE_PROTO__VALUE_MAP_TYPE:
         *out = (es_fact){.kind = ES_MODEL_KIND_MAP, .rank = -1, .set = true};
         return ES_OK;
-    case ONNX__TYPE_PROTO__VALUE__NOT_SET:
     default:
         return ES_OK;
     }

@@ -1,0 +1,63 @@
+/*
+ * Any bytes: parse, analyse, list cut points, cut at all of them, write and read again. What was
+ * accepted once must be accepted again, and the segments of an analysed model must parse.
+ */
+#include "model/model.h"
+
+#include <assert.h>
+
+enum { FUZZ_ARENA_BYTES = 16 * 1000 * 1000, FUZZ_CUTS_MAX = 64 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void cut_everywhere(es_arena *arena, const es_model *model,
+                           const es_model_analysis *analysis)
+{
+    es_error err;
+    es_model_cut_list list = {0};
+    const es_model *const *segments = NULL;
+    const char *names[FUZZ_CUTS_MAX];
+    if (es_model_cut_points(arena, model, analysis, &list, &err) != ES_OK)
+        return;
+    size_t count = list.count < FUZZ_CUTS_MAX ? list.count : FUZZ_CUTS_MAX;
+    for (size_t i = 0; i < count; i++)
+        names[i] = list.points[i].tensor->name;
+    es_status status = es_model_cut(arena, model, names, count, &segments, &err);
+    assert(status == ES_OK || status == ES_ERR_NOMEM || status == ES_ERR_UNSUPPORTED);
+}
+
+static void write_and_read(es_arena *arena, const es_model *model)
+{
+    es_error err;
+    const void *bytes = NULL;
+    size_t size = 0;
+    const es_model *back = NULL;
+    if (es_model_bytes(arena, model, &bytes, &size, &err) != ES_OK)
+        return;
+    es_arena *other = es_arena_new((size_t)4 * FUZZ_ARENA_BYTES);
+    assert(other != NULL);
+    es_status status =
+        es_model_parse(other, "again", bytes, size, es_model_opts_default(), &back, &err);
+    assert(status == ES_OK);
+    assert(es_model_node_count(back) == es_model_node_count(model));
+    es_arena_free(other);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    es_arena *arena = es_arena_new(FUZZ_ARENA_BYTES);
+    assert(arena != NULL);
+    es_error err;
+    const es_model *model = NULL;
+    const es_model_analysis *analysis = NULL;
+    if (es_model_parse(arena, "fuzz", data, size, es_model_opts_default(), &model, &err) == ES_OK) {
+        write_and_read(arena, model);
+        es_model_analyse_opts opts = es_model_analyse_opts_default();
+        opts.unknown_allowed = size % 2 == 0;
+        opts.free_dim = (int64_t)(size % 3);
+        if (es_model_analyse(arena, model, opts, &analysis, &err) == ES_OK)
+            cut_everywhere(arena, model, analysis);
+    }
+    es_arena_free(arena);
+    return 0;
+}
