@@ -85,6 +85,7 @@ typedef struct es_measure_opts {
     size_t repetitions_max;
     double ci_relative;
     int64_t deadline_ns; /* of clock */
+    int64_t pause_ns;    /* before each run */
 } es_measure_opts;
 
 /* Runs until the interval of the median is tight or a limit is reached. samples_ms has room for

@@ -15,6 +15,48 @@ es_runtime_opts es_runtime_opts_default(void)
     return (es_runtime_opts){.library_path = NULL, .log_level = 4};
 }
 
+/* Behind "/onnxruntime_src/file.cc:12 type name(arguments) const " in a message; NULL when it does
+ * not look like that. */
+static const char *location_end(const char *at)
+{
+    const char *open = strchr(at, '(');
+    while (open != NULL && *open == '(') { /* twice for operator()(...) */
+        int depth = 0;
+        do {
+            depth += (*open == '(') - (*open == ')');
+            open++;
+        } while (*open != '\0' && depth > 0);
+    }
+    if (open == NULL || *open == '\0')
+        return NULL;
+    if (strncmp(open, " const", 6) == 0)
+        open += 6;
+    const char *close = strncmp(open, " [with ", 7) == 0 ? strchr(open, ']') : NULL;
+    open = close != NULL ? close + 1 : open;
+    return open + (*open == ' ');
+}
+
+/* The library's message on one line, without the places in its own source that it is full of: they
+ * would push the reason out of the error. */
+static void tell(const char *message, char *out, size_t size)
+{
+    static const char place[] = "/onnxruntime_src/";
+    size_t used = 0;
+    while (*message != '\0' && used + 1 < size) {
+        const char *end =
+            strncmp(message, place, sizeof place - 1) == 0 ? location_end(message) : NULL;
+        if (end != NULL) {
+            message = end;
+            continue;
+        }
+        out[used++] = *message;
+        if ((unsigned char)*message < ' ')
+            out[used - 1] = ' ';
+        message++;
+    }
+    out[used] = '\0';
+}
+
 es_status es_ort_check(const es_runtime *runtime, OrtStatus *status, const char *what,
                        es_error *err)
 {
@@ -26,13 +68,10 @@ es_status es_ort_check(const es_runtime *runtime, OrtStatus *status, const char 
                        : code == ORT_INVALID_PROTOBUF || code == ORT_INVALID_GRAPH ? ES_ERR_PARSE
                        : code == ORT_NOT_IMPLEMENTED ? ES_ERR_UNSUPPORTED
                                                      : ES_ERR_INTERNAL;
-    (void)es_fail(err, mapped, "%s: ONNX Runtime: %s", what, runtime->api.GetErrorMessage(status));
+    char text[ES_ERROR_SIZE];
+    tell(runtime->api.GetErrorMessage(status), text, sizeof text);
     runtime->api.ReleaseStatus(status);
-    if (err != NULL)
-        for (char *c = err->text; *c != '\0'; c++)
-            if ((unsigned char)*c < ' ')
-                *c = ' ';
-    return mapped;
+    return es_fail(err, mapped, "%s: ONNX Runtime: %s", what, text);
 }
 
 /* The version must be 1.17 .. 1.28: older ones lack slots, newer ones phone home. */

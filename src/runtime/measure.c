@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <math.h>
 
+/* Runs that are made even when the time is up: the least that has a median with neighbours. */
+enum { LATE_REPETITIONS = 3 };
+
 static const double normal_95 = 1.959963984540054; /* two-sided 95 % of the normal distribution */
 
 static int by_value(const void *a, const void *b)
@@ -58,17 +61,24 @@ void es_latency_summarise(double *samples_ms, size_t count, double ci_relative,
 es_status es_measure(es_binding *binding, const es_measure_opts *opts, double *samples_ms,
                      es_profile_latency *out_latency, es_error *err)
 {
-    for (uint32_t i = 0; i < opts->warm_up_count; i++)
+    for (uint32_t i = 0; i < opts->warm_up_count; i++) {
         ES_TRY(es_binding_run(binding, err));
+        if (es_clock_now_ns(opts->clock) >= opts->deadline_ns)
+            break;
+    }
     size_t count = 0;
     size_t look_at = opts->repetitions_min; /* looking sorts, so it happens ever more rarely */
     int64_t before = es_clock_now_ns(opts->clock);
     while (true) {
+        if (opts->pause_ns > 0) {
+            es_clock_sleep_until_ns(opts->clock, before + opts->pause_ns);
+            before = es_clock_now_ns(opts->clock);
+        }
         ES_TRY(es_binding_run(binding, err));
         int64_t after = es_clock_now_ns(opts->clock);
         samples_ms[count++] = (double)(after - before) / (double)ES_NS_PER_MS;
         bool last = count >= opts->repetitions_max ||
-                    (count >= opts->repetitions_min && after >= opts->deadline_ns);
+                    (count >= LATE_REPETITIONS && after >= opts->deadline_ns);
         if (count >= look_at || last) {
             es_latency_summarise(samples_ms, count, opts->ci_relative, out_latency);
             if (last || out_latency->tight)

@@ -98,6 +98,7 @@ es_status es_profiling_measure(es_profiling *now, es_binding *binding, double sh
         .repetitions_max = opts->repetitions_max,
         .ci_relative = opts->ci_relative,
         .deadline_ns = time_ns + (int64_t)(left_ns * (part < 1 ? part : 1)),
+        .pause_ns = es_ns_from_s(opts->pause_s),
     };
     ES_TRY(es_within(err, es_measure(binding, &measure, now->samples_ms, out_latency, err),
                      "measuring %s", what));

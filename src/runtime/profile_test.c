@@ -151,6 +151,9 @@ static void budget_ends_what_never_gets_tight(void **state)
     opts.repetitions_max = 50;
     assert_ok_err(es_profile_run(all->arena, all->runtime, path, opts, &profile, &err), err);
     assert_int_equal(profile->latency.repetitions, 50);
+    opts.time_budget_s = 1e-6; /* over before it begins */
+    assert_ok_err(es_profile_run(all->arena, all->runtime, path, opts, &profile, &err), err);
+    assert_int_equal(profile->latency.repetitions, 3);
     assert_int_equal(unlink(path), 0);
 }
 

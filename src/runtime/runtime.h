@@ -192,14 +192,16 @@ typedef struct es_profile_opts {
     uint32_t batch_max;       /* batches 1, 2, 4 .. batch_max; default 8 */
     uint32_t thread_count;    /* >= 1; default 1 */
     uint32_t warm_up_count;   /* runs before measuring; default 5 */
-    uint32_t repetitions_min; /* default 20 */
+    uint32_t repetitions_min; /* unless time is up; default 20 */
     uint32_t repetitions_max; /* default 20000 */
     double time_budget_s;     /* of the whole profile, > 0; default 10 */
     double ci_relative;       /* stop when half the 95 % interval of the median / median <= this;
                                  default 0.02 */
-    int64_t free_dim;         /* value of free dims other than the batch, >= 1; default 1 */
-    uint64_t seed;            /* of the inputs: floats in [0, 1), bytes 0 or 1, else 0; default 1 */
-    bool per_cut;             /* measure the segments between cut points; default true */
+    double pause_s;   /* idle before each run, 0..1: with a pause, what a lone request meets,
+                         whose caches have gone cold; default 0: back to back */
+    int64_t free_dim; /* value of free dims other than the batch, >= 1; default 1 */
+    uint64_t seed;    /* of the inputs: floats in [0, 1), bytes 0 or 1, else 0; default 1 */
+    bool per_cut;     /* measure the segments between cut points; default true */
     /* Called now and then with the part done, 0..1; NULL: not called. */
     void (*progress)(void *context, const char *what, double done);
     void *progress_context;
@@ -249,8 +251,8 @@ typedef struct es_profile {
     const char *segment_note; /* why there are no segments; NULL when there are */
 } es_profile;
 
-/* Loads, warms up and measures path within opts.time_budget_s (loading not counted, and
- * repetitions_min runs of each thing are always made). The profile lives in arena. */
+/* Loads, warms up and measures path within opts.time_budget_s (loading not counted; 3 runs of each
+ * thing are made in any case). The profile lives in arena. */
 es_status es_profile_run(es_arena *arena, es_runtime *runtime, const char *path,
                          es_profile_opts opts, const es_profile **out_profile,
                          es_error *err) ES_MUST_CHECK;
