@@ -13,6 +13,8 @@ es_model_analyse_opts es_model_analyse_opts_default(void)
 static bool has_function(const es_model *model, const Onnx__NodeProto *proto)
 {
     const char *domain = proto->domain != NULL ? proto->domain : "";
+    if (es_names_find(&model->functions, proto->op_type) == ES_NO_VALUE)
+        return false;
     for (size_t i = 0; i < model->proto->n_functions; i++) {
         const Onnx__FunctionProto *function = model->proto->functions[i];
         if (function->name != NULL && strcmp(function->name, proto->op_type) == 0 &&

@@ -2,6 +2,8 @@
 
 #include "model/internal.h"
 
+enum { OPSETS_MAX = 256 };
+
 static const char *domain_or_default(const char *domain)
 {
     return domain != NULL && domain[0] != '\0' ? domain : "ai.onnx";
@@ -16,12 +18,15 @@ static es_status check_header(const Onnx__ModelProto *proto, es_error *err)
                        proto->has_ir_version ? (long long)proto->ir_version : 0LL);
     if (proto->n_opset_import == 0 && proto->ir_version >= 3)
         return es_fail(err, ES_ERR_PARSE, "opset_import is missing (needed since ir_version 3)");
+    if (proto->n_opset_import > OPSETS_MAX)
+        return es_fail(err, ES_ERR_LIMIT, "%zu opset imports, at most %d are supported",
+                       proto->n_opset_import, OPSETS_MAX);
     for (size_t i = 0; i < proto->n_opset_import; i++) {
         const char *domain = domain_or_default(proto->opset_import[i]->domain);
         if (proto->opset_import[i]->version < 1)
             return es_fail(err, ES_ERR_PARSE, "opset version of %s is %lld, must be >= 1", domain,
                            (long long)proto->opset_import[i]->version);
-        for (size_t k = 0; k < i && i < 256; k++) {
+        for (size_t k = 0; k < i; k++) {
             const Onnx__OperatorSetIdProto *other = proto->opset_import[k];
             if (strcmp(domain_or_default(other->domain), domain) == 0 &&
                 other->version != proto->opset_import[i]->version)
@@ -89,6 +94,11 @@ es_status es_model_of(es_arena *arena, const char *name, Onnx__ModelProto *proto
         return es_arena_full(arena, "model", err);
     model->proto = proto;
     ES_TRY(es_graph_make(arena, proto->graph, NULL, &model->node_total, &model->graph, err));
+    for (size_t i = 0; i < proto->n_functions; i++) {
+        const char *function = proto->functions[i]->name;
+        if (function != NULL && es_names_find(&model->functions, function) == ES_NO_VALUE)
+            ES_TRY(es_names_add(arena, &model->functions, function, (uint32_t)i, err));
+    }
     ES_TRY(tell_declared(arena, model, err));
     ES_TRY(check_value_info(arena, model, err));
     *out_model = model;
