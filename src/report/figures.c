@@ -76,6 +76,13 @@ const es_outcome *es_case_best(const es_report_case *one)
     return one->measured != NULL ? one->measured : one->predicted;
 }
 
+const char *es_case_note(const es_report_case *one)
+{
+    if (one->note != NULL)
+        return one->note;
+    return one->plan != NULL ? one->plan->conflict : NULL;
+}
+
 bool es_report_has(const es_report *report, es_side side)
 {
     for (size_t i = 0; i < report->case_count; i++) {

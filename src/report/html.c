@@ -78,9 +78,9 @@ static void put_summary(const es_report *report, es_text *out)
         es_text_append(out, "<b>");
         es_put_html(out, first->label, 0);
         es_text_append(out, "</b> answered no requests");
-        if (first->note != NULL) {
+        if (es_case_note(first) != NULL) {
             es_text_append(out, ": ");
-            es_put_html(out, first->note, 0);
+            es_put_html(out, es_case_note(first), 0);
         }
         es_text_append(out, ".</p>\n");
         return;
@@ -241,10 +241,6 @@ static void put_plan_words(const es_plan *plan, es_text *out)
                        es_show_number(plan->bound, bound),
                        es_show_number(100 * plan->gap_relative, gap));
     es_text_append(out, ".");
-    if (plan->conflict != NULL) {
-        es_text_append(out, " ");
-        es_put_html(out, plan->conflict, 0);
-    }
     es_text_append(out, "</dd>\n");
 }
 

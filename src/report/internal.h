@@ -47,6 +47,9 @@ const es_outcome *es_case_outcome(const es_report_case *one, es_side side);
 /* The measured one if there is one, else the predicted one; NULL when there is neither. */
 const es_outcome *es_case_best(const es_report_case *one);
 
+/* The note, else what stands in the way of the plan; NULL when there is nothing to say. */
+const char *es_case_note(const es_report_case *one);
+
 /* Whether any case has an outcome on this side. */
 bool es_report_has(const es_report *report, es_side side);
 

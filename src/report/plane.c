@@ -3,7 +3,17 @@
 
 #include <math.h>
 
-enum { WIDTH = 460, HEIGHT = 310, LEFT = 52, RIGHT = 16, TOP = 30, FOOT = 44, POINTS_MAX = 600 };
+enum {
+    WIDTH = 460,
+    HEIGHT = 310,
+    LEFT = 52,
+    RIGHT = 16,
+    TOP = 30,
+    FOOT = 44,
+    POINTS_MAX = 600,
+    NAME_SIZE = 32,
+    NAMED_MAX = 16 /* with more pipelines, only the chosen are named */
+};
 
 typedef struct es_spot {
     es_price price;
@@ -21,7 +31,7 @@ typedef struct es_spots {
 /* Where names stand already, so that they do not cover each other. */
 typedef struct es_names {
     size_t count;
-    es_box boxes[POINTS_MAX];
+    es_box boxes[2 * POINTS_MAX];
 } es_names;
 
 static bool overlaps(const es_names *names, es_box box)
@@ -40,7 +50,7 @@ static void put_name(es_svg *svg, es_names *names, double x, double y, double ra
                      const char *class, const char *text, bool must)
 {
     static const char *const anchors[] = {"start", "end", "middle", "middle"};
-    double width = 6.4 * fmin((double)es_text_width(text), 24);
+    double width = 6.4 * fmin((double)es_text_width(text), NAME_SIZE);
     const double lefts[] = {x + radius + 4, x - radius - 4 - width, x - width / 2, x - width / 2};
     const double bases[] = {y + 4, y + 4, y - radius - 5, y + radius + 13};
     size_t at = 0;
@@ -52,11 +62,11 @@ static void put_name(es_svg *svg, es_names *names, double x, double y, double ra
     }
     if (at == 4 && !must)
         return;
-    at %= 4;
-    if (names->count < POINTS_MAX)
+    at = at == 4 ? 2 : at;
+    if (names->count < 2 * (size_t)POINTS_MAX)
         names->boxes[names->count++] = box;
     const double anchor_x[] = {x + radius + 4, x - radius - 4, x, x};
-    es_svg_text(svg, anchor_x[at], bases[at], anchors[at], class, text, 24);
+    es_svg_text(svg, anchor_x[at], bases[at], anchors[at], class, text, NAME_SIZE);
 }
 
 /* The class of the task with the highest rate stands for it. */
@@ -165,13 +175,23 @@ static void put_names(es_svg *svg, const es_spots *spots, const es_axis *x, cons
                       double factor, double energy_max_j)
 {
     es_names *names = calloc(1, sizeof *names);
+    /* discs first, so that names keep off them */
+    for (size_t i = 0; names != NULL && i < spots->count; i++) {
+        const es_spot *spot = &spots->items[i];
+        double at_x = es_axis_at(x, spot->price.latency_s * factor);
+        double at_y = es_axis_at(y, 100 * spot->price.quality);
+        double radius = radius_of(spot, energy_max_j);
+        names->boxes[names->count++] =
+            (es_box){at_x - radius, at_y - radius, at_x + radius, at_y + radius};
+    }
     for (size_t i = 0; names != NULL && i < spots->count; i++) {
         const es_spot *spot = &spots->items[i];
         double at_x = es_axis_at(x, spot->price.latency_s * factor);
         double at_y = es_axis_at(y, 100 * spot->price.quality);
         double radius = radius_of(spot, energy_max_j) + (spot->chosen ? 4 : 0);
-        put_name(svg, names, at_x, at_y, radius, spot->chosen ? "chosen" : "spotname",
-                 spot->pipeline, spot->chosen);
+        if (spot->chosen || spots->count <= NAMED_MAX)
+            put_name(svg, names, at_x, at_y, radius, spot->chosen ? "chosen" : "spotname",
+                     spot->pipeline, spot->chosen);
     }
     free(names);
 }

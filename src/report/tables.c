@@ -156,12 +156,13 @@ void es_page_comparison(const es_report *report, es_text *out)
     }
     es_text_append(out, "</tbody></table></div>\n");
     for (size_t i = 0; i < report->case_count; i++) {
-        if (report->cases[i].note == NULL)
+        const char *note = es_case_note(&report->cases[i]);
+        if (note == NULL)
             continue;
         es_text_append(out, "<p class=\"note\"><b>");
         es_put_html(out, report->cases[i].label, 0);
         es_text_append(out, "</b>: ");
-        es_put_html(out, report->cases[i].note, 0);
+        es_put_html(out, note, 0);
         es_text_append(out, "</p>\n");
     }
     put_classes(report, out);

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-enum { LABEL_WIDTH = 22, CELL_WIDTH = 11, WIDTH_MIN = 60, PLACE_WIDTH = 24 };
+enum { LABEL_WIDTH = 22, PAIR_WIDTH = 11, ONE_WIDTH = 16, WIDTH_MIN = 60, PLACE_WIDTH = 24 };
 
 static void put_rule(es_text *out, size_t width)
 {
@@ -28,7 +28,8 @@ static void put_table(const es_report *report, size_t first, size_t count, bool 
     }
     if (side_count == 0)
         sides[ES_SIDE_PREDICTED] = ++side_count > 0;
-    size_t case_width = side_count * CELL_WIDTH;
+    size_t cell_width = side_count > 1 ? PAIR_WIDTH : ONE_WIDTH;
+    size_t case_width = side_count * cell_width;
     bold(out, color, true);
     es_put_terminal(out, "", LABEL_WIDTH, -1);
     for (size_t i = first; i < first + count; i++) {
@@ -41,7 +42,7 @@ static void put_table(const es_report *report, size_t first, size_t count, bool 
     for (size_t i = first; i < first + count; i++) {
         for (int s = 0; s < ES_SIDE_COUNT; s++) {
             if (sides[s])
-                es_put_terminal(out, es_side_names[s], CELL_WIDTH, 1);
+                es_put_terminal(out, es_side_names[s], cell_width, 1);
         }
     }
     es_text_append(out, "\n");
@@ -62,7 +63,7 @@ static void put_table(const es_report *report, size_t first, size_t count, bool 
                 double value =
                     es_figure_value(es_case_outcome(&report->cases[i], (es_side)s), (es_figure)f);
                 if (sides[s])
-                    es_put_terminal(out, es_show_number(value * scale.factor, number), CELL_WIDTH,
+                    es_put_terminal(out, es_show_number(value * scale.factor, number), cell_width,
                                     1);
             }
         }
@@ -70,7 +71,30 @@ static void put_table(const es_report *report, size_t first, size_t count, bool 
     }
 }
 
-/* "plan: measured against predicted: mean +4 %, ..." where there are both. */
+/* Greedy wrapping at spaces; what continues is indented. */
+static void put_wrapped(es_text *out, const char *words, size_t width)
+{
+    size_t used = 0;
+    while (*words != '\0') {
+        size_t size = strcspn(words, " ");
+        char word[128];
+        (void)snprintf(word, sizeof word, "%.*s", (int)(size < 120 ? size : 120), words);
+        size_t columns = es_text_width(word);
+        if (used > 0 && used + 1 + columns > width) {
+            es_text_append(out, "\n  ");
+            used = 2;
+        } else if (used > 0) {
+            es_text_append(out, " ");
+            used++;
+        }
+        es_put_terminal(out, word, width - 2, 0);
+        used += columns < width - 2 ? columns : width - 2;
+        words += size + strspn(words + size, " ");
+    }
+    es_text_append(out, "\n");
+}
+
+/* "plan, measured against predicted: latency mean +4 %, ..." where there are both. */
 static void put_deviation(const es_report_case *one, size_t width, es_text *out)
 {
     static const struct {
@@ -80,29 +104,32 @@ static void put_deviation(const es_report_case *one, size_t width, es_text *out)
                  {ES_FIGURE_LATENCY_P95, "p95"},
                  {ES_FIGURE_QUALITY, "quality"},
                  {ES_FIGURE_ENERGY, "energy"}};
-    char line[512];
     char deviation[ES_NUMBER_SIZE];
-    int size = snprintf(line, sizeof line, "%.60s, measured against predicted: ", one->label);
+    es_text line;
+    es_text_init(&line, (size_t)1 << 16);
+    es_text_format(&line, "%s, measured against predicted:", one->label);
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-        size += snprintf(
-            line + size, sizeof line - (size_t)size, "%s%s %s", i == 0 ? "" : ", ", shown[i].name,
-            es_show_deviation(es_figure_value(one->measured, shown[i].figure),
-                              es_figure_value(one->predicted, shown[i].figure), deviation));
-    es_put_terminal(out, line, width, 0);
-    es_text_append(out, "\n");
+        es_text_format(&line, "%s %s %s", i == 0 ? "" : ",", shown[i].name,
+                       es_show_deviation(es_figure_value(one->measured, shown[i].figure),
+                                         es_figure_value(one->predicted, shown[i].figure),
+                                         deviation));
+    put_wrapped(out, es_text_get(&line), width);
+    es_text_done(&line);
 }
 
 static void put_notes(const es_report *report, size_t width, es_text *out)
 {
+    es_text line;
+    es_text_init(&line, (size_t)1 << 16);
     for (size_t i = 0; i < report->case_count; i++) {
-        const es_report_case *one = &report->cases[i];
-        if (one->note == NULL)
+        const char *note = es_case_note(&report->cases[i]);
+        if (note == NULL)
             continue;
-        char line[512];
-        (void)snprintf(line, sizeof line, "%.100s: %.400s", one->label, one->note);
-        es_put_terminal(out, line, width, 0);
-        es_text_append(out, "\n");
+        es_text_clear(&line);
+        es_text_format(&line, "%s: %s", report->cases[i].label, note);
+        put_wrapped(out, es_text_get(&line), width);
     }
+    es_text_done(&line);
     for (size_t i = 0; i < report->case_count; i++) {
         if (report->cases[i].predicted != NULL && report->cases[i].measured != NULL)
             put_deviation(&report->cases[i], width, out);
@@ -169,21 +196,25 @@ void es_report_text(const es_report *report, size_t width, bool color, es_text *
 {
     width = width < WIDTH_MIN ? WIDTH_MIN : width;
     bool both = es_report_has(report, ES_SIDE_PREDICTED) && es_report_has(report, ES_SIDE_MEASURED);
-    size_t per_table = (width - LABEL_WIDTH) / (both ? 2 * CELL_WIDTH : CELL_WIDTH);
+    size_t per_table = (width - LABEL_WIDTH) / (both ? 2 * PAIR_WIDTH : ONE_WIDTH);
     bold(out, color, true);
     es_put_terminal(out, es_report_title(report), width, 0);
     bold(out, color, false);
     es_text_append(out, "\n\n");
     for (size_t i = 0; i < report->case_count; i += per_table) {
         size_t left = report->case_count - i;
+        if (i > 0)
+            es_text_append(out, "\n");
         put_table(report, i, left < per_table ? left : per_table, color, out);
-        es_text_append(out, "\n");
     }
+    es_text_append(out, "\n");
+    size_t before_notes = out->size;
     put_notes(report, width, out);
     if (report->case_count == 0 || report->cases[0].plan == NULL)
         return;
     const es_plan *plan = report->cases[0].plan;
-    es_text_append(out, "\n");
+    if (out->size > before_notes)
+        es_text_append(out, "\n");
     bold(out, color, true);
     es_text_append(out, "What to run where");
     bold(out, color, false);

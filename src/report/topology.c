@@ -17,6 +17,9 @@ enum {
     LINK_LABELS_MAX = 16,
     FLOW_LABELS_MAX = 16,
     DOTS_HEIGHT = 520,
+    TAKEN_MAX = 256,
+    FLOWS_MAX = 400,
+    HOPS_MAX = 64,
     NAMES_MAX = 40 /* named dots */
 };
 
@@ -38,13 +41,59 @@ typedef struct es_drawing {
     es_place *places;
     uint32_t node_count;
     double height;
-    double step;   /* between columns */
-    double bottom; /* of the lowest box */
+    es_text labels; /* drawn over everything */
+    size_t taken_count;
+    es_box taken[TAKEN_MAX]; /* by boxes and labels: labels keep off */
 } es_drawing;
 
 static const es_node *node_at(const es_drawing *drawing, uint32_t v)
 {
     return es_network_node(drawing->network, (es_node_id){v});
+}
+
+/* ---- labels of lines ---- */
+
+static void take_room(es_drawing *drawing, es_box box)
+{
+    if (drawing->taken_count < TAKEN_MAX)
+        drawing->taken[drawing->taken_count++] = box;
+}
+
+static bool is_free(const es_drawing *drawing, es_box box)
+{
+    for (size_t i = 0; i < drawing->taken_count; i++) {
+        es_box other = drawing->taken[i];
+        if (box.left < other.right && other.left < box.right && box.top < other.bottom &&
+            other.top < box.bottom)
+            return false;
+    }
+    return box.left >= 0 && box.right <= WIDTH && box.top >= 0 && box.bottom <= drawing->height;
+}
+
+/* Above or below a straight line, near its middle, where nothing stands yet; else nowhere: hovering
+ * over the line tells. */
+static void label_line(es_drawing *drawing, double x1, double y1, double x2, double y2,
+                       bool below_first, const char *class, const char *words)
+{
+    static const double along[] = {0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8};
+    double width = 6.1 * (double)es_text_width(words);
+    for (size_t i = 0; i < 2 * sizeof along / sizeof along[0]; i++) {
+        double t = along[i / 2];
+        bool below = (i % 2 == 0) == below_first;
+        /* a steep line would run through the middle of its label */
+        double slope = fabs(y2 - y1) / fmax(fabs(x2 - x1), 1);
+        double away = 6 + fmin(slope * width / 2, 30);
+        double x = x1 + t * (x2 - x1);
+        double y = y1 + t * (y2 - y1) + (below ? away + 9 : -away);
+        es_box box = {x - width / 2, y - 10, x + width / 2, y + 3};
+        if (!is_free(drawing, box))
+            continue;
+        take_room(drawing, box);
+        es_svg over = drawing->svg;
+        over.out = &drawing->labels;
+        es_svg_text(&over, x, y, "middle", class, words, 0);
+        return;
+    }
 }
 
 /* ---- where things lie ---- */
@@ -103,8 +152,10 @@ static void place_on_map(es_drawing *drawing)
     }
 }
 
-static double box_height(const es_place *place)
+static double box_height(const es_place *place, const es_node *node)
 {
+    if (place->hosted == 0 && node->processors <= 0)
+        return BOX_HEAD;
     uint32_t lines = place->hosted > HOSTED_MAX ? HOSTED_MAX + 1 : place->hosted;
     return BOX_HEAD + BOX_LINE * (double)(lines > 0 ? lines : 1) + 8;
 }
@@ -117,7 +168,8 @@ static void place_in_columns(es_drawing *drawing)
     double tallest = 0;
     for (uint32_t v = 0; v < drawing->node_count; v++) {
         es_tier tier = node_at(drawing, v)->tier;
-        drawing->places[v].height = drawing->boxes ? box_height(&drawing->places[v]) : 0;
+        drawing->places[v].height =
+            drawing->boxes ? box_height(&drawing->places[v], node_at(drawing, v)) : 0;
         used[tier] += drawing->places[v].height + BOX_GAP;
         counts[tier]++;
     }
@@ -126,9 +178,7 @@ static void place_in_columns(es_drawing *drawing)
         tallest = fmax(tallest, used[t]);
     }
     double step = (WIDTH - 2.0 * MARGIN) / fmax(columns, 1);
-    drawing->height = drawing->boxes ? HEAD + tallest + 8 + (columns > 2 ? 34 : 0) : DOTS_HEIGHT;
-    drawing->bottom = HEAD + tallest - BOX_GAP / 2.0;
-    drawing->step = step;
+    drawing->height = drawing->boxes ? HEAD + tallest : DOTS_HEIGHT;
     uint32_t column = 0;
     for (int t = 0; t < ES_TIER_COUNT; t++) {
         if (counts[t] == 0)
@@ -146,6 +196,9 @@ static void place_in_columns(es_drawing *drawing)
                 place->y = y;
             else
                 place->y = HEAD + (row + 0.5) * (DOTS_HEIGHT - HEAD) / counts[t];
+            if (drawing->boxes)
+                take_room(drawing,
+                          (es_box){x - BOX_WIDTH / 2.0, y, x + BOX_WIDTH / 2.0, y + place->height});
             y += place->height + BOX_GAP;
             row++;
         }
@@ -213,11 +266,10 @@ static void put_links(es_drawing *drawing)
                        node_at(drawing, link->from.index)->name,
                        node_at(drawing, link->to.index)->name, words);
         if (drawing->boxes)
-            box_ends(from, to, 18, &x1, &y1, &x2, &y2, &bend);
+            box_ends(from, to, 14, &x1, &y1, &x2, &y2, &bend);
         put_curve(drawing, "link", 1.2, x1, y1, x2, y2, bend, 0, title);
         if (drawing->boxes && count <= LINK_LABELS_MAX)
-            es_svg_text(&drawing->svg, (x1 + x2) / 2 + bend / 2, (y1 + y2) / 2 - 7,
-                        bend > 0 ? "start" : "middle", "linklabel", words, 0);
+            label_line(drawing, x1 + bend, y1, x2 + bend, y2, false, "linklabel", words);
     }
 }
 
@@ -227,8 +279,6 @@ typedef struct es_flow {
     uint32_t from, to;
     double rate_rps;
 } es_flow;
-
-enum { FLOWS_MAX = 400 };
 
 static size_t add_flow(es_flow *flows, size_t count, uint32_t from, uint32_t to, double rate_rps)
 {
@@ -245,6 +295,26 @@ static size_t add_flow(es_flow *flows, size_t count, uint32_t from, uint32_t to,
     return count;
 }
 
+/* Requests follow the links of their route. */
+static size_t add_path(const es_drawing *drawing, es_flow *flows, size_t count, uint32_t from,
+                       uint32_t to, double rate_rps)
+{
+    es_link_id links[HOPS_MAX];
+    uint32_t hops = 0;
+    if (!es_routes_path(drawing->report->scenario->routes, (es_node_id){from}, (es_node_id){to},
+                        links, HOPS_MAX, &hops) ||
+        hops > HOPS_MAX)
+        return add_flow(flows, count, from, to, rate_rps);
+    uint32_t at = from;
+    for (uint32_t h = 0; h < hops; h++) {
+        const es_link *link = es_network_link(drawing->network, links[h]);
+        uint32_t next = link->from.index == at ? link->to.index : link->from.index;
+        count = add_flow(flows, count, at, next, rate_rps);
+        at = next;
+    }
+    return count;
+}
+
 static size_t collect_flows(const es_drawing *drawing, es_flow *flows)
 {
     const es_scenario *scenario = drawing->report->scenario;
@@ -255,7 +325,7 @@ static size_t collect_flows(const es_drawing *drawing, es_flow *flows)
         const es_class *class = &scenario->classes[routing->class_id.index];
         uint32_t before = class->node.index;
         for (uint32_t k = 0; k < pipeline->stage_count; k++) {
-            count = add_flow(flows, count, before, routing->nodes[k].index,
+            count = add_path(drawing, flows, count, before, routing->nodes[k].index,
                              class->arrivals.rate_rps * routing->share * pipeline->stages[k].reach);
             before = routing->nodes[k].index;
         }
@@ -292,22 +362,14 @@ static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rp
     double y2 = to->y;
     double bend_x = 0;
     double bend_y = 0;
-    bool below = false;
     (void)snprintf(words, sizeof words, "%s requests/s", es_show_number(flow->rate_rps, rate));
     (void)snprintf(title, sizeof title, "%.128s \xe2\x86\x92 %.128s: %s",
                    node_at(drawing, flow->from)->name, node_at(drawing, flow->to)->name, words);
     if (drawing->boxes) {
-        box_ends(from, to, 0, &x1, &y1, &x2, &y2, &bend_x);
-        bool far = fabs(to->x - from->x) > 1.5 * drawing->step;
-        y1 += from->height - (far ? 8 : 18);
-        y2 += to->height - (far ? 8 : 18);
-        bend_x *= 1.6;
-        if (far) /* passes below the boxes between; a curve reaches half its bend */
-            bend_y = 2 * (drawing->bottom + 14 - (y1 + y2) / 2);
-        below = far;
+        box_ends(from, to, 28, &x1, &y1, &x2, &y2, &bend_x);
     } else {
-        bend_x = (y1 - y2) * 0.15;
-        bend_y = (x2 - x1) * 0.15;
+        bend_x = (y1 - y2) * 0.1;
+        bend_y = (x2 - x1) * 0.1;
     }
     double control_x = (x1 + x2) / 2 + bend_x;
     double control_y = (y1 + y2) / 2 + bend_y;
@@ -319,9 +381,7 @@ static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rp
               control_y - (y1 + end_y) / 2, title);
     put_arrow_head(drawing, control_x, control_y, x2, y2, head);
     if (label)
-        es_svg_text(&drawing->svg, (x1 + x2) / 2 + bend_x / 2,
-                    (y1 + y2) / 2 + bend_y / 2 + (below ? 18 : -7), bend_x > 0 ? "start" : "middle",
-                    "flowlabel", words, 0);
+        label_line(drawing, x1 + bend_x, y1, x2 + bend_x, y2, true, "flowlabel", words);
 }
 
 static void put_flows(es_drawing *drawing)
@@ -369,13 +429,14 @@ static void put_box(es_drawing *drawing, uint32_t v)
     if (place->rate_rps > 0)
         (void)snprintf(words, sizeof words, "%s requests/s enter",
                        es_show_number(place->rate_rps, rate));
+    else if (node->processors > 0)
+        (void)snprintf(words, sizeof words, "%g processors", node->processors);
     else
-        (void)snprintf(words, sizeof words, "%s processors",
-                       es_show_number(node->processors, rate));
+        (void)snprintf(words, sizeof words, "forwards only");
     es_svg_text(&drawing->svg, left + 10, place->y + 33, "start", "muted", words, 0);
     if (place->hosted > 0)
         put_hosted(drawing, v, left + 10, place->y + BOX_HEAD + 13, "start");
-    else
+    else if (node->processors > 0)
         es_svg_text(&drawing->svg, left + 10, place->y + BOX_HEAD + 13, "start", "muted",
                     "hosts nothing", 0);
 }
@@ -416,6 +477,7 @@ void es_draw_topology(const es_report *report, es_text *out)
         out->status = ES_ERR_NOMEM;
         return;
     }
+    es_text_init(&drawing.labels, (size_t)1 << 20);
     bool map = all_placed(&drawing);
     drawing.boxes = drawing.boxes && !map;
     count_uses(&drawing);
@@ -438,6 +500,8 @@ void es_draw_topology(const es_report *report, es_text *out)
         else
             put_dot(&drawing, v);
     }
+    es_text_append(out, es_text_get(&drawing.labels));
+    es_text_done(&drawing.labels);
     es_svg_end(&drawing.svg);
     free(drawing.places);
 }
