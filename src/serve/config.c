@@ -42,7 +42,6 @@ void es_config_encode(const es_config *config, es_text *out)
     es_put_uint(out, config->queue_capacity, 4);
     es_put_uint(out, config->payload_max, 4);
     es_put_double(out, config->link_backlog_bytes);
-    es_put_uint(out, config->links_in, 4);
     es_put_uint(out, config->link_count, 4);
     for (uint32_t i = 0; i < config->link_count; i++) {
         const es_config_link *link = &config->links[i];
@@ -83,7 +82,6 @@ static es_status get_count(es_cursor *cursor, uint32_t max, size_t item_size, co
 
 static es_status get_links(es_arena *arena, es_cursor *cursor, es_config *config, es_error *err)
 {
-    config->links_in = (uint32_t)es_cursor_uint(cursor, 4);
     ES_TRY(get_count(cursor, LINK_MAX, 26, "number of links", &config->link_count, err));
     config->links = ES_TAKE_ARRAY(arena, es_config_link, config->link_count);
     if (config->links == NULL)
@@ -99,7 +97,7 @@ static es_status get_links(es_arena *arena, es_cursor *cursor, es_config *config
             !(link->bandwidth_bps > 0) || !isfinite(link->bandwidth_bps))
             return out_of_range(err, "link");
     }
-    return config->links_in <= LINK_MAX ? ES_OK : out_of_range(err, "number of links coming in");
+    return ES_OK;
 }
 
 static es_status get_hops(es_arena *arena, es_cursor *cursor, es_config *config, es_error *err)

@@ -151,7 +151,6 @@ static const es_config *sample_config(void)
                                      .queue_capacity = 16,
                                      .payload_max = 4096,
                                      .link_backlog_bytes = 1e6,
-                                     .links_in = 1,
                                      .link_count = 1,
                                      .links = links,
                                      .next_hops = hops,

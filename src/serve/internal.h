@@ -182,7 +182,6 @@ typedef struct es_config {
     uint32_t queue_capacity;
     uint32_t payload_max;      /* bytes of tensors in one message */
     double link_backlog_bytes; /* more waiting than this on a link: requests are refused */
-    uint32_t links_in;         /* connections that neighbours will open */
     uint32_t link_count;
     es_config_link *links;
     uint32_t *next_hops; /* [node_count] index into links; ES_INDEX_NONE: none */

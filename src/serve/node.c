@@ -112,24 +112,21 @@ static void accept_all(es_node_server *node)
 
 /* ---- configuration ---- */
 
-static void ready_if_complete(es_node_server *node)
+/* Neighbours may still have to connect to it: their first frames come before any request. */
+static void say_configured(es_node_server *node)
 {
-    if (!node->configured || node->ready || node->control == NULL ||
-        node->links_in < node->config.links_in)
-        return;
     es_text text;
     es_text_init(&text, ES_READY_SIZE_MAX);
     es_put_uint(&text, node->models.segment_count, 4);
     for (uint32_t i = 0; i < node->models.segment_count; i++)
         es_put_uint(&text, (uint64_t)node->models.segments[i].input.dtype, 4);
-    if (es_text_status(&text, NULL) != ES_OK ||
+    if (es_text_status(&text, NULL) != ES_OK || node->control == NULL ||
         es_conn_send_bytes(&node->control->conn, ES_FRAME_READY, text.bytes, text.size, NULL) !=
             ES_OK)
         node->ended = true;
     else
         es_node_watch(node, node->control);
     es_text_done(&text);
-    node->ready = true;
 }
 
 static es_status connect_link(es_node_server *node, const es_config_link *link, es_peer **out_peer,
@@ -186,7 +183,7 @@ static void configure_or_tell(es_node_server *node, const es_message *message)
     es_error err = {0};
     es_status status = configure(node, message, &err);
     if (status == ES_OK) {
-        ready_if_complete(node);
+        say_configured(node);
         return;
     }
     uint8_t bytes[ES_FAILED_SIZE_MAX];
@@ -224,8 +221,6 @@ static es_status greet(es_node_server *node, es_peer *peer, const es_message *me
     } else {
         peer->role = ES_PEER_IN;
         peer->conn.types = TYPES_LINK;
-        node->links_in++;
-        ready_if_complete(node);
     }
     return ES_OK;
 }

@@ -139,8 +139,7 @@ typedef struct es_node_server {
     uint32_t peer_count;
     es_peer **peers; /* [ES_NODE_PEER_MAX] */
     es_peer *control;
-    uint32_t links_in;
-    bool configured, ready, ended;
+    bool configured, ended;
     es_config config;
     es_peer **links; /* [config.link_count] */
     es_node_models models;

@@ -4,8 +4,9 @@
 #include <string.h>
 
 /* Room for outputs is aligned so that the library may use its fastest loads. */
-enum { PLACE_ALIGNMENT = 64, WARM_RUNS_MIN = 3, WARM_RUNS_MAX = 101 };
-#define WARM_NS_MAX (200 * ES_NS_PER_MS)
+enum { PLACE_ALIGNMENT = 64, WARM_BATCHES_MIN = 3, WARM_BATCHES_MAX = 51, WARM_RUNS_MAX = 1024 };
+#define WARM_NS_MAX (60 * ES_NS_PER_MS)
+#define WARM_BATCH_NS ES_NS_PER_MS
 
 static const char *shape_text(const es_port *port, char *out, size_t size)
 {
@@ -69,11 +70,28 @@ static es_status run_once(const es_node_segment *segment, const es_tensor *input
     return ES_OK;
 }
 
-/* The first run of a model allocates: it belongs to loading. Then the median of some runs is what
- * a run takes when everything is warm. */
+/* Processor time of one run, over a batch long enough that reading the clock does not count. */
+static es_status time_batch(const es_node_segment *segment, const es_tensor *input,
+                            int64_t *inout_runs, int64_t *out_ns, es_error *err)
+{
+    for (;;) {
+        int64_t before_ns = es_thread_cpu_ns();
+        for (int64_t i = 0; i < *inout_runs; i++)
+            ES_TRY(run_once(segment, input, err));
+        int64_t taken_ns = es_thread_cpu_ns() - before_ns;
+        *out_ns = taken_ns / *inout_runs;
+        if (taken_ns >= WARM_BATCH_NS || *inout_runs >= WARM_RUNS_MAX)
+            return ES_OK;
+        *inout_runs *= 2;
+    }
+}
+
+/* The first run of a model allocates: it belongs to loading. Then the median of some batches is
+ * what a run takes when everything is warm. */
 static es_status warm_up(es_node_segment *segment, es_error *err)
 {
-    int64_t taken_ns[WARM_RUNS_MAX];
+    int64_t taken_ns[WARM_BATCHES_MAX];
+    int64_t runs = 1;
     size_t count = 0;
     es_tensor input = segment->input;
     void *zeros = calloc(1, input.size_bytes > 0 ? input.size_bytes : 1);
@@ -82,15 +100,12 @@ static es_status warm_up(es_node_segment *segment, es_error *err)
     input.data = zeros;
     es_status status = run_once(segment, &input, err);
     int64_t until_ns = es_clock_now_ns(es_clock_system()) + WARM_NS_MAX;
-    while (status == ES_OK && count < WARM_RUNS_MAX &&
-           (count < WARM_RUNS_MIN || es_clock_now_ns(es_clock_system()) < until_ns)) {
-        int64_t before_ns = es_thread_cpu_ns();
-        status = run_once(segment, &input, err);
-        taken_ns[count++] = es_thread_cpu_ns() - before_ns;
-    }
+    while (status == ES_OK && count < WARM_BATCHES_MAX &&
+           (count < WARM_BATCHES_MIN || es_clock_now_ns(es_clock_system()) < until_ns))
+        status = time_batch(segment, &input, &runs, &taken_ns[count++], err);
     free(zeros);
     qsort(taken_ns, count, sizeof taken_ns[0], compare_ns);
-    segment->warm_ns = count > 0 ? taken_ns[count / 2] : 0;
+    segment->warm_ns = count > 0 && status == ES_OK ? taken_ns[count / 2] : 0;
     return status;
 }
 

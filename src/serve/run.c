@@ -196,13 +196,18 @@ static es_status send_config(es_run *run, uint32_t v, es_error *err)
     return status;
 }
 
-static const char *first_not_ready(const es_run *run)
+/* One after the other, since each measures its models. */
+static es_status configure_node(es_run *run, uint32_t v, int64_t deadline_ns, es_error *err)
 {
-    for (uint32_t v = 0; v < run->node_count; v++) {
-        if (!run->nodes[v].ready)
-            return run->nodes[v].config.name;
+    const char *name = run->nodes[v].config.name;
+    ES_TRY(es_within(err, send_config(run, v, err), "node '%s'", name));
+    while (!run->nodes[v].ready) {
+        if (es_clock_now_ns(es_clock_system()) > deadline_ns)
+            return es_fail(err, ES_ERR_UNAVAILABLE, "node '%s' is not ready after %g s", name,
+                           run->opts.start_timeout_s);
+        ES_TRY(es_run_wait(run, deadline_ns, err));
     }
-    return NULL;
+    return ES_OK;
 }
 
 static es_status start(es_run *run, es_error *err)
@@ -213,14 +218,7 @@ static es_status start(es_run *run, es_error *err)
     for (uint32_t v = 0; v < run->node_count; v++)
         ES_TRY(es_within(err, connect_node(run, v, err), "node '%s'", run->nodes[v].config.name));
     for (uint32_t v = 0; v < run->node_count; v++)
-        ES_TRY(es_within(err, send_config(run, v, err), "node '%s'", run->nodes[v].config.name));
-    const char *late = NULL;
-    while ((late = first_not_ready(run)) != NULL) {
-        if (es_clock_now_ns(es_clock_system()) > deadline_ns)
-            return es_fail(err, ES_ERR_UNAVAILABLE, "node '%s' is not ready after %g s", late,
-                           run->opts.start_timeout_s);
-        ES_TRY(es_run_wait(run, deadline_ns, err));
-    }
+        ES_TRY(configure_node(run, v, deadline_ns, err));
     return ES_OK;
 }
 

@@ -69,7 +69,6 @@ static es_status fill_links(es_run *run, uint32_t v, es_error *err)
                                             .address = "127.0.0.1",
                                             .latency_ns = es_ns_from_s(link->latency_s),
                                             .bandwidth_bps = link->bandwidth_bps};
-        run->nodes[hops[i].to.index].config.links_in++;
     }
     for (uint32_t to = 0; to < run->node_count; to++) {
         es_link_id first = ES_LINK_NONE;

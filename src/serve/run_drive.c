@@ -361,7 +361,7 @@ static es_status prepare(es_run *run, es_error *err)
         if (run->nodes[v].busy_s == NULL)
             return es_arena_full(run->arena, "statistics of nodes", err);
         for (uint32_t b = 0; b < run->boundary_count; b++)
-            run->nodes[v].busy_s[b] = NAN;
+            run->nodes[v].busy_s[b] = (double)NAN;
     }
     return ES_OK;
 }
