@@ -74,6 +74,7 @@ enum {
     X(60, OrtStatus *, GetTensorElementType, (const OrtTensorInfo *, int *))                       \
     X(61, OrtStatus *, GetDimensionsCount, (const OrtTensorInfo *, size_t *))                      \
     X(62, OrtStatus *, GetDimensions, (const OrtTensorInfo *, int64_t *, size_t))                  \
+    X(63, OrtStatus *, GetSymbolicDimensions, (const OrtTensorInfo *, const char **, size_t))      \
     X(65, OrtStatus *, GetTensorTypeAndShape, (const OrtValue *, OrtTensorInfo **))                \
     X(69, OrtStatus *, CreateCpuMemoryInfo, (int, int, OrtMemoryInfo **))                          \
     X(76, OrtStatus *, AllocatorFree, (OrtAllocator *, void *))                                    \

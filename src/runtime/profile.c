@@ -15,7 +15,7 @@ es_profile_opts es_profile_opts_default(void)
         .batch_max = 8,
         .thread_count = 1,
         .warm_up_count = 5,
-        .repetitions_min = 20,
+        .repetitions_min = 200,
         .repetitions_max = 20000,
         .time_budget_s = 10,
         .ci_relative = 0.02,
@@ -39,6 +39,10 @@ static es_status opts_check(const es_profile_opts *opts, es_error *err)
         return es_fail(err, ES_ERR_ARG,
                        "repetitions_min=%u, repetitions_max=%u: expected 1 <= min <= max <= 1e7",
                        opts->repetitions_min, opts->repetitions_max);
+    for (size_t i = 0; i < opts->dim_count; i++)
+        if (opts->dims[i].value < 1)
+            return es_fail(err, ES_ERR_ARG, "dim '%s' = %lld must be >= 1", opts->dims[i].name,
+                           (long long)opts->dims[i].value);
     if (opts->free_dim < 1)
         return es_fail(err, ES_ERR_ARG, "free_dim=%lld must be >= 1", (long long)opts->free_dim);
     return ES_OK;
@@ -62,12 +66,21 @@ static void input_fill(es_tensor *tensor, es_rng *rng)
     }
 }
 
+static void dims_bind(const es_profile_opts *opts, es_port *port)
+{
+    for (size_t i = 0; i < port->rank; i++)
+        for (size_t k = 0; k < opts->dim_count && port->symbols[i] != NULL; k++)
+            if (strcmp(port->symbols[i], opts->dims[k].name) == 0)
+                port->dims[i] = opts->dims[k].value;
+}
+
 /* Inputs with the first dim = batch where it is free. */
 static es_status inputs_make(es_profiling *now, es_bench *bench, uint32_t batch, es_error *err)
 {
     es_session *session = bench->session;
     for (size_t i = 0; i < session->input_count; i++) {
         es_port port = session->inputs[i];
+        dims_bind(&now->opts, &port);
         if (es_dtype_size(port.dtype) == 0)
             return es_fail(err, ES_ERR_UNSUPPORTED,
                            "input %zu '%s': only tensors of numbers can be given", i, port.name);
@@ -106,11 +119,14 @@ es_status es_profiling_measure(es_profiling *now, es_binding *binding, double sh
     return ES_OK;
 }
 
-static bool first_dims_free(const es_port *ports, size_t count)
+static bool first_dims_free(const es_profile_opts *opts, const es_port *ports, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (ports[i].dtype != ES_DTYPE_NONE && (ports[i].rank == 0 || ports[i].dims[0] >= 0))
+    for (size_t i = 0; i < count; i++) {
+        es_port port = ports[i];
+        dims_bind(opts, &port);
+        if (port.dtype != ES_DTYPE_NONE && (port.rank == 0 || port.dims[0] >= 0))
             return false;
+    }
     return true;
 }
 
@@ -190,8 +206,10 @@ static es_status whole_measure(es_profiling *now, es_session *session, es_bench 
     ES_TRY(inputs_make(now, bench, 1, err));
     ES_TRY(es_bench_prepare(now->scratch, bench, err));
     profile->batchable = session->input_count > 0 &&
-                         first_dims_free(session->inputs, session->input_count) &&
-                         first_dims_free(session->outputs, session->output_count);
+                         first_dims_free(&now->opts, session->inputs, session->input_count) &&
+                         first_dims_free(&now->opts, session->outputs, session->output_count);
+    if (session->input_count > 0) /* until the weights tell more */
+        profile->dtype = es_dtype_name(session->inputs[0].dtype);
     profile->input_bytes = bytes_total(bench->inputs, session->input_count);
     profile->output_bytes = bytes_total(bench->outputs, session->output_count);
     uint64_t peak = es_memory_peak_bytes();

@@ -77,7 +77,7 @@ static void profile_has_batches_and_segments(void **state)
     assert_int_equal(profile->macs, 3 * 32 * 32);
     /* the clock moves 1 ms between the two looks around a run */
     assert_true(profile->latency.ms_p50 == 1 && profile->latency.tight);
-    assert_int_equal(profile->latency.repetitions, 20);
+    assert_int_equal(profile->latency.repetitions, 200);
     assert_true(profile->batchable);
     assert_int_equal(profile->batch_count, 4);
     for (size_t i = 0; i < 4; i++) {
@@ -148,6 +148,7 @@ static void budget_ends_what_never_gets_tight(void **state)
     assert_false(profile->latency.tight);
     /* two looks of half a second on average for each run */
     assert_in_range(profile->latency.repetitions, 200, 400);
+    opts.repetitions_min = 20;
     opts.repetitions_max = 50;
     assert_ok_err(es_profile_run(all->arena, all->runtime, path, opts, &profile, &err), err);
     assert_int_equal(profile->latency.repetitions, 50);
@@ -244,6 +245,35 @@ static void bad_options_and_files_are_refused(void **state)
     assert_null(profile);
 }
 
+static void named_dims_are_bound(void **state)
+{
+    fixture *all = fixture_get(state);
+    es_error err = {0};
+    const char *path = es_test_data("onnx/silero_vad_16k_op15.onnx");
+    if (path == NULL)
+        skip();
+    const es_profile_dim dims[2] = {{"sequence", 576}, {"batch", 2}};
+    es_profile_opts opts = es_profile_opts_default();
+    opts.time_budget_s = 0.5;
+    const es_profile *profile = NULL;
+    /* one sample is too short for its padding */
+    assert_int_not_equal(es_profile_run(all->arena, all->runtime, path, opts, &profile, &err),
+                         ES_OK);
+    assert_non_null(strstr(err.text, "Pad"));
+    opts.dims = dims;
+    opts.dim_count = 2;
+    assert_ok_err(es_profile_run(all->arena, all->runtime, path, opts, &profile, &err), err);
+    /* input 2 x 576 and state 2 x 2 x 128 floats, and the rate */
+    assert_int_equal(profile->input_bytes, 4 * (2 * 576 + 2 * 2 * 128) + 8);
+    assert_false(profile->batchable);
+    assert_string_equal(profile->dtype, "f32");
+    const es_profile_dim zero = {"sequence", 0};
+    opts.dims = &zero;
+    opts.dim_count = 1;
+    assert_fails(es_profile_run(all->arena, all->runtime, path, opts, &profile, &err), ES_ERR_ARG,
+                 err, "dim 'sequence' = 0 must be >= 1");
+}
+
 /* Real models: the segments together take about as long as the whole. */
 static void real_model_in_segments(void **state)
 {
@@ -276,6 +306,7 @@ int main(void)
         cmocka_unit_test(progress_ends_at_one),
         cmocka_unit_test(document_reads_back),
         cmocka_unit_test(bad_options_and_files_are_refused),
+        cmocka_unit_test(named_dims_are_bound),
         cmocka_unit_test(real_model_in_segments),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);

@@ -125,7 +125,8 @@ typedef struct es_port {
     const char *name;
     es_dtype dtype; /* NONE: not a tensor */
     size_t rank;    /* 0: a scalar, or a shape that the model leaves open altogether */
-    int64_t dims[ES_TENSOR_RANK_MAX]; /* -1: free */
+    int64_t dims[ES_TENSOR_RANK_MAX];        /* -1: free */
+    const char *symbols[ES_TENSOR_RANK_MAX]; /* name of a free dim, e.g. "batch"; else NULL */
 } es_port;
 
 /* path: external weights are looked for beside it. bytes: borrowed for the call only. */
@@ -185,6 +186,11 @@ size_t es_argmax(const float *values, size_t count);
 
 /* ---- profile: what a model costs on this node ---- */
 
+typedef struct es_profile_dim {
+    const char *name; /* e.g. "sequence" */
+    int64_t value;    /* >= 1 */
+} es_profile_dim;
+
 typedef struct es_profile_opts {
     es_clock *clock;          /* NULL: the system's; default NULL */
     const char *node_kind;    /* name of this kind of node in the catalogue; NULL: host name */
@@ -192,16 +198,19 @@ typedef struct es_profile_opts {
     uint32_t batch_max;       /* batches 1, 2, 4 .. batch_max; default 8 */
     uint32_t thread_count;    /* >= 1; default 1 */
     uint32_t warm_up_count;   /* runs before measuring; default 5 */
-    uint32_t repetitions_min; /* unless time is up; default 20 */
+    uint32_t repetitions_min; /* unless time is up; default 200 */
     uint32_t repetitions_max; /* default 20000 */
     double time_budget_s;     /* of the whole profile, > 0; default 10 */
     double ci_relative;       /* stop when half the 95 % interval of the median / median <= this;
                                  default 0.02 */
-    double pause_s;   /* idle before each run, 0..1: with a pause, what a lone request meets,
-                         whose caches have gone cold; default 0: back to back */
-    int64_t free_dim; /* value of free dims other than the batch, >= 1; default 1 */
-    uint64_t seed;    /* of the inputs: floats in [0, 1), bytes 0 or 1, else 0; default 1 */
-    bool per_cut;     /* measure the segments between cut points; default true */
+    double pause_s; /* idle before each run, 0..1: with a pause, what a lone request meets,
+                       whose caches have gone cold; default 0: back to back */
+    /* Values of free dims: by name, then free_dim (>= 1, default 1) for all but the batch. */
+    const es_profile_dim *dims;
+    size_t dim_count; /* default 0 */
+    int64_t free_dim;
+    uint64_t seed; /* of the inputs: floats in [0, 1), bytes 0 or 1, else 0; default 1 */
+    bool per_cut;  /* measure the segments between cut points; default true */
     /* Called now and then with the part done, 0..1; NULL: not called. */
     void (*progress)(void *context, const char *what, double done);
     void *progress_context;

@@ -10,11 +10,13 @@ static void note_set(es_profiling *now, const char *text)
     now->profile->segment_note = es_arena_text(now->arena, text);
 }
 
-/* The type that most bytes of the weights have. */
-static const char *dominant_type(const es_model *model)
+/* The type that most bytes of the weights have, or fallback. Wide integers are shapes and biases.
+ */
+static const char *dominant_type(const es_model *model, const char *fallback)
 {
+    static const es_dtype types[] = {ES_DTYPE_F32, ES_DTYPE_F16, ES_DTYPE_BF16,
+                                     ES_DTYPE_I8,  ES_DTYPE_U8,  ES_DTYPE_F64};
     uint64_t bytes[ES_DTYPE_COUNT] = {0};
-    size_t best = ES_DTYPE_NONE;
     size_t count = es_model_weight_count(model);
     for (size_t i = 0; i < count; i++) {
         es_model_weight weight = es_model_weight_at(model, i);
@@ -22,10 +24,11 @@ static const char *dominant_type(const es_model *model)
         if (type < ES_DTYPE_COUNT && weight.tensor.bytes > 0)
             bytes[type] += (uint64_t)weight.tensor.bytes;
     }
-    for (size_t type = 0; type < ES_DTYPE_COUNT; type++)
-        if (bytes[type] > bytes[best])
-            best = type;
-    return es_dtype_name((es_dtype)best);
+    es_dtype best = ES_DTYPE_NONE;
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (bytes[types[i]] > bytes[best])
+            best = types[i];
+    return best != ES_DTYPE_NONE ? es_dtype_name(best) : fallback;
 }
 
 /* What the profile takes from the cut points: figures of each segment but its time. */
@@ -84,11 +87,18 @@ es_status es_profiling_analyse(es_profiling *now, const es_model *const **out_se
     const es_model_analysis *analysis = NULL;
     es_model_analyse_opts opts = es_model_analyse_opts_default();
     opts.free_dim = now->opts.free_dim;
+    es_model_binding *bindings = ES_TAKE_ARRAY(now->scratch, es_model_binding, now->opts.dim_count);
+    if (bindings == NULL)
+        return es_arena_full(now->scratch, "dims", err);
+    for (size_t i = 0; i < now->opts.dim_count; i++)
+        bindings[i] = (es_model_binding){now->opts.dims[i].name, now->opts.dims[i].value};
+    opts.bindings = bindings;
+    opts.binding_count = now->opts.dim_count;
     es_error reason = {.status = ES_OK};
     es_status status =
         es_model_load(now->scratch, now->path, es_model_opts_default(), &model, &reason);
     if (status == ES_OK) {
-        profile->dtype = dominant_type(model);
+        profile->dtype = dominant_type(model, profile->dtype);
         status = es_model_analyse(now->scratch, model, opts, &analysis, &reason);
     }
     if (status == ES_OK) {

@@ -53,9 +53,10 @@ static es_status options_fill(const es_runtime *runtime, es_session_opts opts,
 }
 
 /* Type and shape of one port; anything but a dense tensor of a type we carry stays NONE. */
-static es_status port_shape(const es_runtime *runtime, const OrtTypeInfo *info, es_port *port,
+static es_status port_shape(es_session *session, const OrtTypeInfo *info, es_port *port,
                             es_error *err)
 {
+    const es_runtime *runtime = session->runtime;
     const ort *api = &runtime->api;
     const OrtTensorInfo *tensor = NULL;
     ES_TRY(es_ort_check(runtime, api->CastTypeInfoToTensorInfo(info, &tensor), port->name, err));
@@ -69,8 +70,19 @@ static es_status port_shape(const es_runtime *runtime, const OrtTypeInfo *info, 
                        port->rank, ES_TENSOR_RANK_MAX);
     if (type > 0 && type < ES_DTYPE_COUNT)
         port->dtype = (es_dtype)type;
-    return es_ort_check(runtime, api->GetDimensions(tensor, port->dims, port->rank), port->name,
-                        err);
+    ES_TRY(
+        es_ort_check(runtime, api->GetDimensions(tensor, port->dims, port->rank), port->name, err));
+    const char *symbols[ES_TENSOR_RANK_MAX] = {NULL}; /* the library's; gone with info */
+    ES_TRY(es_ort_check(runtime, api->GetSymbolicDimensions(tensor, symbols, port->rank),
+                        port->name, err));
+    for (size_t i = 0; i < port->rank; i++) {
+        if (port->dims[i] >= 0 || symbols[i] == NULL || symbols[i][0] == '\0')
+            continue;
+        port->symbols[i] = es_arena_text(session->arena, symbols[i]);
+        if (port->symbols[i] == NULL)
+            return es_arena_full(session->arena, "dim name", err);
+    }
+    return ES_OK;
 }
 
 static es_status port_read(es_session *session, bool is_input, size_t index, es_port *port,
@@ -94,7 +106,7 @@ static es_status port_read(es_session *session, bool is_input, size_t index, es_
                         (is_input ? api->SessionGetInputTypeInfo
                                   : api->SessionGetOutputTypeInfo)(session->session, index, &info),
                         port->name, err));
-    es_status status = port_shape(runtime, info, port, err);
+    es_status status = port_shape(session, info, port, err);
     api->ReleaseTypeInfo(info);
     return status;
 }

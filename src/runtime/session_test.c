@@ -27,6 +27,7 @@ static void ports_are_told(void **state)
     assert_int_equal(x->rank, 2);
     assert_int_equal(x->dims[0], -1);
     assert_int_equal(x->dims[1], 4);
+    assert_null(x->symbols[1]);
     assert_string_equal(es_session_output(session, 0)->name, "y");
     es_session_unref(session);
 }
