@@ -105,7 +105,7 @@ static es_status solve_chosen(baseline *b, es_arena *arena, const es_plan **out_
     ES_TRY(es_groups_apply(b->scratch, b->problem, &b->groups, &problem, b->err));
     ES_TRY(es_solve_exact_warm(b->scratch, problem, b->opts, b->deadline, &solution, b->err));
     /* A bound over these paths alone says nothing about other plans. */
-    solution->bound = -INFINITY;
+    solution->bound = -(double)INFINITY;
     ES_TRY(es_plan_from_solution(b->scratch, problem, solution, b->opts->method, 0.0, NULL, &plan,
                                  b->err));
     ES_TRY(tell_ignored(b, b->scratch, plan, &ignored));

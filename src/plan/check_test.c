@@ -75,7 +75,7 @@ static bool host_what_cannot_run(copy *c)
     memcpy(services, c->scenario->services, count * sizeof *services);
     for (uint32_t k = 0; k < c->scenario->kind_count; k++)
         services[(size_t)k * c->scenario->segment_count + c->placements[0].segment.index].time_s =
-            INFINITY;
+            (double)INFINITY;
     c->scenario->services = services;
     return true;
 }
@@ -133,7 +133,7 @@ static bool negative_share(copy *c)
 
 static bool not_a_share(copy *c)
 {
-    c->routings[0].share = NAN;
+    c->routings[0].share = (double)NAN;
     return true;
 }
 

@@ -108,11 +108,11 @@ static void write_groups(const filter *f, es_text *text)
 static bool explain_class(const es_problem *problem, uint32_t r, bool with_wishes, es_text *text)
 {
     const es_class *class_ = &problem->scenario->classes[r];
-    double quality_in_time = -INFINITY;
+    double quality_in_time = -(double)INFINITY;
     bool fits = false;
     bool in_time = false;
     bool oversize_in_time = false;
-    double fastest_s = INFINITY;
+    double fastest_s = (double)INFINITY;
     for (uint32_t p = problem->class_paths[r]; p < problem->class_paths[r + 1]; p++) {
         const es_path *path = &problem->paths[p];
         bool path_fits = true;

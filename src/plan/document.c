@@ -247,7 +247,7 @@ static es_status check_figures(reader *r, const es_doc *map)
                                           "carbon_gco2e", "cost"};
     double ignored = 0.0;
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        ES_TRY(es_doc_get_number(map, figures[i], 0.0, INFINITY, &ignored, r->err));
+        ES_TRY(es_doc_get_number(map, figures[i], 0.0, (double)INFINITY, &ignored, r->err));
     return es_doc_get_number(map, "quality", 0.0, 1.0, &ignored, r->err);
 }
 
@@ -296,7 +296,7 @@ static es_status read_figure(reader *r, const es_doc *root, const char *key, dou
                              double *out)
 {
     *out = fallback;
-    return es_doc_get_number(root, key, -INFINITY, INFINITY, out, r->err);
+    return es_doc_get_number(root, key, -(double)INFINITY, (double)INFINITY, out, r->err);
 }
 
 static es_status read_head(reader *r, const es_doc *root)
@@ -319,9 +319,9 @@ static es_status read_head(reader *r, const es_doc *root)
     ES_TRY(es_doc_need_word(root, "quality", es_plan_quality_names, ES_PLAN_QUALITY_COUNT, &quality,
                             r->err));
     ES_TRY(es_doc_get_text(root, "conflict", &conflict, r->err));
-    ES_TRY(read_figure(r, root, "objective_per_s", INFINITY, &r->plan->objective));
-    ES_TRY(read_figure(r, root, "bound_per_s", -INFINITY, &r->plan->bound));
-    ES_TRY(read_figure(r, root, "gap_relative", INFINITY, &r->plan->gap_relative));
+    ES_TRY(read_figure(r, root, "objective_per_s", (double)INFINITY, &r->plan->objective));
+    ES_TRY(read_figure(r, root, "bound_per_s", -(double)INFINITY, &r->plan->bound));
+    ES_TRY(read_figure(r, root, "gap_relative", (double)INFINITY, &r->plan->gap_relative));
     r->plan->scenario = es_arena_text(r->arena, name);
     r->plan->conflict = es_arena_text(r->arena, conflict);
     if (r->plan->scenario == NULL || (r->plan->conflict == NULL && conflict != NULL))

@@ -156,7 +156,7 @@ static void read_answer(Cbc_Model *model, const es_problem *problem, const es_pr
         best = Cbc_getColSolution(model);
     if (Cbc_isProvenInfeasible(model) && best == NULL) {
         solution->quality = ES_PLAN_INFEASIBLE;
-        solution->bound = INFINITY;
+        solution->bound = (double)INFINITY;
         return;
     }
     double bound = Cbc_getBestPossibleObjValue(model);
@@ -229,7 +229,7 @@ es_status es_solve_exact(es_arena *arena, const es_problem *problem, const es_pl
         return ES_OK;
     }
     double left_s = es_deadline_left_s(deadline);
-    solution->bound = -INFINITY;
+    solution->bound = -(double)INFINITY;
     if (left_s > 0.0)
         ES_TRY(run_cbc(arena, problem, opts, left_s, start, solution, err));
     if (solution->quality == ES_PLAN_OPTIMAL || solution->quality == ES_PLAN_FEASIBLE)
@@ -248,7 +248,7 @@ es_status es_solve_routing(es_arena *arena, const es_problem *problem, const boo
     ES_TRY(es_program_build(arena, problem, host_on, &program, err));
     ES_TRY(take_coin(arena, &program, es_problem_relaxed_bound(problem), &coin, err));
     solution->quality = ES_PLAN_INFEASIBLE;
-    solution->bound = -INFINITY;
+    solution->bound = -(double)INFINITY;
     *out_solution = solution;
     if (program.col_cost.count == 0)
         return ES_OK;

@@ -425,7 +425,7 @@ double es_greedy_estimate(const es_greedy *greedy, uint32_t bundle, double *out_
         for (uint32_t k = 0; k < path->stage_count; k++)
             demand += rate * problem->stage_loads[path->stage_first + k];
     }
-    double room = INFINITY;
+    double room = (double)INFINITY;
     for (uint32_t i = 0; i < count; i++)
         room = fmin(room, greedy->now.compute_left[problem->hosts[hosts[i]].node.index]);
     if (count > 0 && demand > room * count)

@@ -59,10 +59,10 @@ es_status es_groups_apply(es_arena *arena, const es_problem *problem, const es_g
             copy->replicas_min = 1;
             break;
         case ES_GROUP_LINK:
-            copy->link_bps[group->index] = INFINITY;
+            copy->link_bps[group->index] = (double)INFINITY;
             break;
         case ES_GROUP_COMPUTE:
-            copy->compute_s[group->index] = INFINITY;
+            copy->compute_s[group->index] = (double)INFINITY;
             break;
         case ES_GROUP_QUALITY:
             copy->quality_min[group->index] = 0.0;
@@ -71,7 +71,7 @@ es_status es_groups_apply(es_arena *arena, const es_problem *problem, const es_g
             copy->deadline_off[group->index] = true;
             break;
         case ES_GROUP_MEMORY:
-            copy->memory_bytes[group->index] = INFINITY;
+            copy->memory_bytes[group->index] = (double)INFINITY;
             break;
         case ES_GROUP_CLASS:
             copy->class_off[group->index] = true;

@@ -230,7 +230,7 @@ static double pipeline_cost_min(const builder *b, const es_pipeline *pipeline)
     const es_objective *objective = &b->scenario->objective;
     double cost = objective->quality * (1.0 - pipeline->quality);
     for (uint32_t k = 0; k < pipeline->stage_count; k++) {
-        double best = INFINITY;
+        double best = (double)INFINITY;
         for (uint32_t i = 0; i < b->candidate_counts[k]; i++) {
             es_service service = es_scenario_service(b->scenario, pipeline->stages[k].segment,
                                                      (es_node_id){b->candidates[k][i]});
@@ -246,7 +246,7 @@ static es_status add_class(builder *b, uint32_t class_index)
 {
     const es_scenario *scenario = b->scenario;
     const es_class *class_ = &scenario->classes[class_index];
-    b->class_cost_min[class_index] = INFINITY;
+    b->class_cost_min[class_index] = (double)INFINITY;
     uint32_t end = scenario->task_pipelines[class_->task.index + 1];
     for (uint32_t p = scenario->task_pipelines[class_->task.index]; p < end; p++) {
         const es_pipeline *pipeline = &scenario->pipelines[p];

@@ -103,7 +103,7 @@ static es_status write_quality(writer *w)
             binds = binds || problem->paths[p].quality < problem->quality_min[r];
         if (!binds)
             continue;
-        ES_TRY(add_row(w, 0.0, INFINITY, &row));
+        ES_TRY(add_row(w, 0.0, (double)INFINITY, &row));
         for (uint32_t p = problem->class_paths[r]; p < problem->class_paths[r + 1]; p++)
             if (w->program->path_cols[p] != ES_INDEX_NONE)
                 ES_TRY(add_term(w, row, w->program->path_cols[p],
@@ -151,7 +151,7 @@ static es_status write_compute(writer *w)
     for (uint32_t v = 0; v < problem->node_count; v++) {
         w->row_of[v] = ES_INDEX_NONE;
         if (worst[v] > problem->compute_s[v])
-            ES_TRY(add_row(w, -INFINITY, 1.0, &w->row_of[v]));
+            ES_TRY(add_row(w, -(double)INFINITY, 1.0, &w->row_of[v]));
     }
     for (uint32_t r = 0; r < problem->class_count; r++)
         for (uint32_t p = problem->class_paths[r]; p < problem->class_paths[r + 1]; p++) {
@@ -177,7 +177,7 @@ static es_status write_links(writer *w)
     for (uint32_t i = 0; i < problem->link_row_count; i++) {
         w->row_of[i] = ES_INDEX_NONE;
         if (isfinite(problem->link_bps[i]))
-            ES_TRY(add_row(w, -INFINITY, 1.0, &w->row_of[i]));
+            ES_TRY(add_row(w, -(double)INFINITY, 1.0, &w->row_of[i]));
     }
     for (uint32_t r = 0; r < problem->class_count; r++)
         for (uint32_t p = problem->class_paths[r]; p < problem->class_paths[r + 1]; p++) {
@@ -215,7 +215,7 @@ static es_status write_cover(writer *w)
                     continue;
                 if (w->class_of[h] != r + 1) {
                     w->class_of[h] = r + 1;
-                    ES_TRY(add_row(w, -INFINITY, 0.0, &w->row_of[h]));
+                    ES_TRY(add_row(w, -(double)INFINITY, 0.0, &w->row_of[h]));
                     ES_TRY(add_term(w, w->row_of[h], w->program->host_cols[h], -1.0));
                 }
                 ES_TRY(add_term(w, w->row_of[h], w->program->path_cols[p], 1.0));
@@ -242,7 +242,7 @@ static es_status write_hosts(writer *w)
         for (uint32_t i = first; i < end; i++)
             total_bytes += problem->hosts[problem->node_hosts[i]].memory_bytes;
         if (total_bytes > problem->memory_bytes[v] && problem->memory_bytes[v] > 0.0) {
-            ES_TRY(add_row(w, -INFINITY, 1.0, &row));
+            ES_TRY(add_row(w, -(double)INFINITY, 1.0, &row));
             for (uint32_t i = first; i < end; i++)
                 ES_TRY(add_term(w, row, program->host_cols[problem->node_hosts[i]],
                                 problem->hosts[problem->node_hosts[i]].memory_bytes /
@@ -252,7 +252,7 @@ static es_status write_hosts(writer *w)
             continue;
         ES_TRY(add_col(w, es_problem_on_cost(problem, v), 1.0, true, &program->on_cols[v]));
         for (uint32_t i = first; i < end; i++) {
-            ES_TRY(add_row(w, 0.0, INFINITY, &row));
+            ES_TRY(add_row(w, 0.0, (double)INFINITY, &row));
             ES_TRY(add_term(w, row, program->on_cols[v], 1.0));
             ES_TRY(add_term(w, row, program->host_cols[problem->node_hosts[i]], -1.0));
         }
@@ -275,11 +275,11 @@ static es_status write_replicas(writer *w)
         ES_TRY(add_col(w, 0.0, 1.0, true, &w->program->segment_cols[s]));
         uint32_t used = w->program->segment_cols[s];
         for (uint32_t i = first; i < end; i++) {
-            ES_TRY(add_row(w, 0.0, INFINITY, &row));
+            ES_TRY(add_row(w, 0.0, (double)INFINITY, &row));
             ES_TRY(add_term(w, row, used, 1.0));
             ES_TRY(add_term(w, row, w->program->host_cols[problem->segment_hosts[i]], -1.0));
         }
-        ES_TRY(add_row(w, 0.0, INFINITY, &row));
+        ES_TRY(add_row(w, 0.0, (double)INFINITY, &row));
         ES_TRY(add_term(w, row, used, -(double)problem->replicas_min));
         for (uint32_t i = first; i < end; i++)
             ES_TRY(add_term(w, row, w->program->host_cols[problem->segment_hosts[i]], 1.0));

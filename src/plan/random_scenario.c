@@ -28,7 +28,7 @@ es_random_shape es_random_shape_default(void)
                              .variant_count = 3,
                              .long_count = 1,
                              .tightness = 0.5,
-                             .refusal_cost = INFINITY,
+                             .refusal_cost = (double)INFINITY,
                              .idle_per_j = 0.001,
                              .hosting_per_s = 0.2,
                              .replicas_min = 1,
@@ -174,7 +174,7 @@ static es_status draw_tasks(drawer *d)
         tasks[t] = (es_task){.name = name(d, "task", t),
                              .input_bytes = floor(between(d, 2000, 60000)),
                              .output_bytes = floor(between(d, 20, 500)),
-                             .deadline_s = INFINITY};
+                             .deadline_s = (double)INFINITY};
         if (tasks[t].name == NULL)
             return es_arena_full(d->arena, "names", d->err);
         for (uint32_t i = 0; i < s->variant_count; i++)
@@ -230,7 +230,7 @@ static es_status draw_classes(drawer *d)
         *c = (es_class){.task = {i % s->task_count},
                         .node = {i / s->task_count},
                         .arrivals = {ES_ARRIVAL_POISSON, between(d, 0.5, 12.0)},
-                        .deadline_s = INFINITY};
+                        .deadline_s = (double)INFINITY};
         if (s->deadlines && es_rng_below(&d->rng, 2) == 0)
             c->deadline_s = between(d, 0.06, 0.4);
         if (s->least_quality && es_rng_below(&d->rng, 3) == 0)

@@ -9,7 +9,7 @@ es_status es_solution_new(es_arena *arena, const es_problem *problem, es_solutio
     if (solution == NULL)
         return es_arena_full(arena, "solution", err);
     solution->quality = ES_PLAN_UNKNOWN;
-    solution->bound = -INFINITY;
+    solution->bound = -(double)INFINITY;
     solution->host_on = ES_TAKE_ARRAY(arena, bool, problem->host_count);
     solution->host_used = ES_TAKE_ARRAY(arena, bool, problem->host_count);
     solution->shares = ES_TAKE_ARRAY(arena, double, problem->path_count);
@@ -190,9 +190,9 @@ es_status es_plan_from_solution(es_arena *arena, const es_problem *problem,
         return es_arena_full(arena, "plan", err);
     *plan = (es_plan){.method = method,
                       .quality = solution->quality,
-                      .objective = INFINITY,
+                      .objective = (double)INFINITY,
                       .bound = solution->bound,
-                      .gap_relative = INFINITY,
+                      .gap_relative = (double)INFINITY,
                       .refused_share = refused};
     plan->scenario = es_arena_text(arena, problem->scenario->name);
     plan->conflict = es_arena_text(arena, conflict);
