@@ -10,6 +10,7 @@ typedef struct options {
     int64_t threads;
     double budget;
     double precision;
+    double pause;
     bool no_cuts;
     const char *ort_library;
 } options;
@@ -57,6 +58,14 @@ static const es_option rows[] = {
      .min = 1e-4,
      .max = 1,
      .help = "repeat until the 95 % interval of the median is this tight"},
+    {.name = "pause",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, pause),
+     .value = "SECONDS",
+     .fallback = "0",
+     .min = 0,
+     .max = 1,
+     .help = "idle before each run: what a lone request meets; 0: back to back"},
     {.name = "no-cuts",
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, no_cuts),
@@ -146,6 +155,7 @@ static es_status measure(es_cli *cli, const options *chosen, es_runtime *runtime
     opts.thread_count = (uint32_t)chosen->threads;
     opts.time_budget_s = chosen->budget;
     opts.ci_relative = chosen->precision;
+    opts.pause_s = chosen->pause;
     opts.per_cut = !chosen->no_cuts;
     if (cli->seed != 0)
         opts.seed = (uint64_t)cli->seed;

@@ -9,32 +9,32 @@ import support
 from support import EXAMPLE, ESTRAN, ROOT, Case, estran
 
 
+def stat_of(pid):
+    """Fields of /proc/PID/stat behind the name: state, parent, ...; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+
+
 def children_of(pid):
     """Process ids whose parent is pid."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                stat = open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace").read()
-            except OSError:
-                continue
-            if int(stat.rsplit(")", 1)[1].split()[1]) == pid:
-                found.append(int(entry))
-    return found
+    fields = {int(entry): stat_of(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+    return [child for child, stat in fields.items() if stat and int(stat[1]) == pid]
 
 
 def command_line(pid):
     try:
-        return open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")
     except OSError:
         return []
 
 
 def alive(pid):
-    try:
-        return open(f"/proc/{pid}/stat", encoding="utf-8").read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    stat = stat_of(pid)
+    return stat is not None and stat[0] != "Z"
 
 
 class Run(Case):
