@@ -50,8 +50,10 @@ static void put_name(es_svg *svg, es_names *names, double x, double y, double ra
                      const char *class, const char *text, bool must)
 {
     static const char *const anchors[] = {"start", "end", "middle", "middle"};
-    double width = 6.4 * fmin((double)es_text_width(text), NAME_SIZE);
-    const double lefts[] = {x + radius + 4, x - radius - 4 - width, x - width / 2, x - width / 2};
+    double width = 6.9 * fmin((double)es_text_width(text), NAME_SIZE);
+    double middle = fmin(fmax(x, LEFT + width / 2), WIDTH - width / 2);
+    const double lefts[] = {x + radius + 4, x - radius - 4 - width, middle - width / 2,
+                            middle - width / 2};
     const double bases[] = {y + 4, y + 4, y - radius - 5, y + radius + 13};
     size_t at = 0;
     es_box box = {0};
@@ -65,7 +67,7 @@ static void put_name(es_svg *svg, es_names *names, double x, double y, double ra
     at = at == 4 ? 2 : at;
     if (names->count < 2 * (size_t)POINTS_MAX)
         names->boxes[names->count++] = box;
-    const double anchor_x[] = {x + radius + 4, x - radius - 4, x, x};
+    const double anchor_x[] = {x + radius + 4, x - radius - 4, middle, middle};
     es_svg_text(svg, anchor_x[at], bases[at], anchors[at], class, text, NAME_SIZE);
 }
 

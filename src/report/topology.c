@@ -17,7 +17,10 @@ enum {
     LINK_LABELS_MAX = 16,
     FLOW_LABELS_MAX = 16,
     DOTS_HEIGHT = 520,
+    LINK_DOWN = 14, /* from the top of a box to its links, and to its flows */
+    FLOW_DOWN = 28,
     TAKEN_MAX = 256,
+    DOT_HOSTED_MAX = 3,
     FLOWS_MAX = 400,
     HOPS_MAX = 64,
     NAMES_MAX = 40 /* named dots */
@@ -70,21 +73,19 @@ static bool is_free(const es_drawing *drawing, es_box box)
     return box.left >= 0 && box.right <= WIDTH && box.top >= 0 && box.bottom <= drawing->height;
 }
 
-/* Above or below a straight line, near its middle, where nothing stands yet; else nowhere: hovering
- * over the line tells. */
+/* On a steep line, above or below a flat one, near its middle, where nothing stands yet; else
+ * nowhere: hovering over the line tells. */
 static void label_line(es_drawing *drawing, double x1, double y1, double x2, double y2,
                        bool below_first, const char *class, const char *words)
 {
     static const double along[] = {0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8};
     double width = 6.1 * (double)es_text_width(words);
+    bool steep = fabs(y2 - y1) > 0.2 * fabs(x2 - x1);
     for (size_t i = 0; i < 2 * sizeof along / sizeof along[0]; i++) {
         double t = along[i / 2];
         bool below = (i % 2 == 0) == below_first;
-        /* a steep line would run through the middle of its label */
-        double slope = fabs(y2 - y1) / fmax(fabs(x2 - x1), 1);
-        double away = 6 + fmin(slope * width / 2, 30);
         double x = x1 + t * (x2 - x1);
-        double y = y1 + t * (y2 - y1) + (below ? away + 9 : -away);
+        double y = y1 + t * (y2 - y1) + (steep ? 4 : below ? 15 : -6);
         es_box box = {x - width / 2, y - 10, x + width / 2, y + 3};
         if (!is_free(drawing, box))
             continue;
@@ -177,13 +178,16 @@ static void place_in_columns(es_drawing *drawing)
         columns += counts[t] > 0;
         tallest = fmax(tallest, used[t]);
     }
-    double step = (WIDTH - 2.0 * MARGIN) / fmax(columns, 1);
+    /* the outer columns stand at the edges: room for labels between */
+    double room = WIDTH - 2.0 * MARGIN - BOX_WIDTH;
     drawing->height = drawing->boxes ? HEAD + tallest : DOTS_HEIGHT;
     uint32_t column = 0;
     for (int t = 0; t < ES_TIER_COUNT; t++) {
         if (counts[t] == 0)
             continue;
-        double x = MARGIN + step * (column++ + 0.5);
+        double x =
+            columns < 2 ? WIDTH / 2.0 : MARGIN + BOX_WIDTH / 2.0 + room * column / (columns - 1);
+        column++;
         double y = HEAD + BOX_GAP / 2.0 + (tallest - used[t]) / 2;
         uint32_t row = 0;
         es_svg_text(&drawing->svg, x, 16, "middle", "tier", es_tier_name((es_tier)t), 0);
@@ -266,10 +270,26 @@ static void put_links(es_drawing *drawing)
                        node_at(drawing, link->from.index)->name,
                        node_at(drawing, link->to.index)->name, words);
         if (drawing->boxes)
-            box_ends(from, to, 14, &x1, &y1, &x2, &y2, &bend);
+            box_ends(from, to, LINK_DOWN, &x1, &y1, &x2, &y2, &bend);
         put_curve(drawing, "link", 1.2, x1, y1, x2, y2, bend, 0, title);
-        if (drawing->boxes && count <= LINK_LABELS_MAX)
-            label_line(drawing, x1 + bend, y1, x2 + bend, y2, false, "linklabel", words);
+    }
+}
+
+static void label_links(es_drawing *drawing)
+{
+    uint32_t count = es_network_link_count(drawing->network);
+    for (uint32_t e = 0; count <= LINK_LABELS_MAX && e < count; e++) {
+        const es_link *link = es_network_link(drawing->network, (es_link_id){e});
+        char words[96];
+        double x1;
+        double y1;
+        double x2;
+        double y2;
+        double bend;
+        box_ends(&drawing->places[link->from.index], &drawing->places[link->to.index], LINK_DOWN,
+                 &x1, &y1, &x2, &y2, &bend);
+        link_words(link, words);
+        label_line(drawing, x1 + bend, y1, x2 + bend, y2, false, "linklabel", words);
     }
 }
 
@@ -348,7 +368,7 @@ static void put_arrow_head(const es_drawing *drawing, double from_x, double from
                    x - size * ux + size / 2 * uy, y - size * uy - size / 2 * ux);
 }
 
-static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rps, bool label)
+static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rps)
 {
     const es_place *from = &drawing->places[flow->from];
     const es_place *to = &drawing->places[flow->to];
@@ -366,7 +386,7 @@ static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rp
     (void)snprintf(title, sizeof title, "%.128s \xe2\x86\x92 %.128s: %s",
                    node_at(drawing, flow->from)->name, node_at(drawing, flow->to)->name, words);
     if (drawing->boxes) {
-        box_ends(from, to, 28, &x1, &y1, &x2, &y2, &bend_x);
+        box_ends(from, to, FLOW_DOWN, &x1, &y1, &x2, &y2, &bend_x);
     } else {
         bend_x = (y1 - y2) * 0.1;
         bend_y = (x2 - x1) * 0.1;
@@ -380,8 +400,21 @@ static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rp
     put_curve(drawing, "flow", width, x1, y1, end_x, end_y, control_x - (x1 + end_x) / 2,
               control_y - (y1 + end_y) / 2, title);
     put_arrow_head(drawing, control_x, control_y, x2, y2, head);
-    if (label)
-        label_line(drawing, x1 + bend_x, y1, x2 + bend_x, y2, true, "flowlabel", words);
+}
+
+static void label_flow(es_drawing *drawing, const es_flow *flow)
+{
+    char rate[ES_NUMBER_SIZE];
+    char words[64];
+    double x1;
+    double y1;
+    double x2;
+    double y2;
+    double bend;
+    box_ends(&drawing->places[flow->from], &drawing->places[flow->to], FLOW_DOWN, &x1, &y1, &x2,
+             &y2, &bend);
+    (void)snprintf(words, sizeof words, "%s requests/s", es_show_number(flow->rate_rps, rate));
+    label_line(drawing, x1 + bend, y1, x2 + bend, y2, true, "flowlabel", words);
 }
 
 static void put_flows(es_drawing *drawing)
@@ -392,7 +425,11 @@ static void put_flows(es_drawing *drawing)
     for (size_t i = 0; i < count; i++)
         largest_rps = fmax(largest_rps, flows[i].rate_rps);
     for (size_t i = 0; i < count; i++)
-        put_flow(drawing, &flows[i], largest_rps, drawing->boxes && count <= FLOW_LABELS_MAX);
+        put_flow(drawing, &flows[i], largest_rps);
+    for (size_t i = 0; drawing->boxes && count <= FLOW_LABELS_MAX && i < count; i++)
+        label_flow(drawing, &flows[i]);
+    if (drawing->boxes)
+        label_links(drawing);
 }
 
 /* ---- nodes ---- */
@@ -430,7 +467,8 @@ static void put_box(es_drawing *drawing, uint32_t v)
         (void)snprintf(words, sizeof words, "%s requests/s enter",
                        es_show_number(place->rate_rps, rate));
     else if (node->processors > 0)
-        (void)snprintf(words, sizeof words, "%g processors", node->processors);
+        (void)snprintf(words, sizeof words, "%g processor%s", node->processors,
+                       node->processors > 1 ? "s" : "");
     else
         (void)snprintf(words, sizeof words, "forwards only");
     es_svg_text(&drawing->svg, left + 10, place->y + 33, "start", "muted", words, 0);
@@ -455,6 +493,16 @@ static void put_dot(es_drawing *drawing, uint32_t v)
     double x = place->x + (right ? 11 : -11);
     es_svg_text(&drawing->svg, x, place->y + 4, right ? "start" : "end", "nodename halo",
                 node->name, 20);
+    uint32_t shown = 0;
+    for (size_t i = 0; drawing->plan != NULL && i < drawing->plan->placement_count; i++) {
+        es_placement placement = drawing->plan->placements[i];
+        if (placement.node.index != v || shown == DOT_HOSTED_MAX)
+            continue;
+        shown++;
+        es_svg_text(&drawing->svg, x, place->y + 4 + 13.0 * shown, right ? "start" : "end",
+                    "hosted halo",
+                    drawing->report->scenario->segments[placement.segment.index].name, 22);
+    }
 }
 
 static void begin(es_drawing *drawing)
