@@ -123,6 +123,26 @@ static void compare(const char *name, const es_model_tensor *got, const truth *w
     print_error(" ]\n");
 }
 
+/* Segments at all cut points are sound models, chained by name. */
+static void check_cuts(es_arena *arena, const es_model *model, const es_model_analysis *analysis)
+{
+    es_error err = {0};
+    es_model_cut_list list = {0};
+    const es_model *const *segments = NULL;
+    assert_ok_err(es_model_cut_points(arena, model, analysis, &list, &err), err);
+    const char **names = ES_TAKE_ARRAY(arena, const char *, list.count);
+    assert_non_null(names);
+    for (size_t i = 0; i < list.count; i++)
+        names[i] = list.points[i].tensor->name;
+    assert_ok_err(es_model_cut(arena, model, names, list.count, &segments, &err), err);
+    for (size_t k = 1; k <= list.count; k++) {
+        assert_int_equal(es_model_input_count(segments[k]), 1);
+        assert_string_equal(es_model_input(segments[k], 0)->name, names[k - 1]);
+        assert_string_equal(es_model_output(segments[k - 1], 0)->name, names[k - 1]);
+    }
+    assert_int_equal(es_model_output_count(segments[list.count]), es_model_output_count(model));
+}
+
 static void run_case(const char *name, const entry *model_file, const truth *outputs, tally *sum)
 {
     es_arena *arena = es_arena_new(64 * 1000 * 1000);
@@ -154,6 +174,8 @@ static void run_case(const char *name, const entry *model_file, const truth *out
                 compare(name, analysis->outputs[k], &outputs[k], sum);
         }
     }
+    if (status == ES_OK)
+        check_cuts(arena, model, analysis);
     es_arena_free(arena);
 }
 

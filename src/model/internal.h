@@ -94,9 +94,6 @@ struct es_model {
     es_model_tensor *outputs;
 };
 
-/* A protobuf-c allocator on the arena; freeing does nothing. */
-ProtobufCAllocator es_arena_allocator(es_arena *arena);
-
 /* Looks at the bytes before protobuf-c does: fields complete, nesting bounded. Errors name the
  * field and the byte. */
 es_status es_wire_check(const uint8_t *bytes, size_t size, es_error *err) ES_MUST_CHECK;
@@ -326,13 +323,14 @@ es_status es_op_set_macs(es_op *op, const int64_t *factors, size_t count,
     X(broadcast)                                                                                   \
     X(compare)                                                                                     \
     X(variadic)                                                                                    \
-    X(where) X(cast) X(cast_like) X(dropout) X(batchnorm) X(layernorm) X(like) X(quantize)         \
-        X(dequantize) X(dynamic_quantize) X(shape) X(size) X(reshape) X(flatten) X(squeeze)        \
-            X(unsqueeze) X(transpose) X(concat) X(split) X(slice) X(pad) X(tile) X(expand)         \
-                X(gather) X(gather_elements) X(gather_nd) X(onehot) X(nonzero) X(topk) X(reduce)   \
-                    X(arg) X(constant) X(constant_of_shape) X(range) X(random) X(depth_space)      \
-                        X(resize) X(conv) X(conv_transpose) X(pool) X(global_pool) X(rnn) X(gemm)  \
-                            X(matmul) X(einsum) X(tree) X(linear) X(per_row) X(zipmap) X(ml_same)  \
+    X(where)                                                                                       \
+    X(cast) X(cast_like) X(dropout) X(batchnorm) X(layernorm) X(like) X(quantize) X(dequantize)    \
+        X(dynamic_quantize) X(shape) X(size) X(reshape) X(flatten) X(squeeze) X(unsqueeze)         \
+            X(transpose) X(concat) X(split) X(slice) X(pad) X(tile) X(expand) X(gather)            \
+                X(gather_elements) X(gather_nd) X(onehot) X(nonzero) X(topk) X(reduce) X(arg)      \
+                    X(constant) X(constant_of_shape) X(range) X(random) X(depth_space) X(resize)   \
+                        X(conv) X(conv_transpose) X(pool) X(global_pool) X(rnn) X(gemm) X(matmul)  \
+                            X(einsum) X(tree) X(linear) X(per_row) X(zipmap) X(ml_same)            \
                                 X(features) X(loose) X(sequence) X(sequence_element)               \
                                     X(split_sequence) X(scalar) X(if_else) X(loop) X(scan) X(nms)  \
                                         X(roi) X(unpool) X(grid) X(affine_grid) X(window) X(dft)   \

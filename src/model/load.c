@@ -6,20 +6,24 @@ es_model_opts es_model_opts_default(void)
     return (es_model_opts){.size_max_bytes = 2147483647};
 }
 
-static void *take_bytes(void *arena, size_t size)
+/* protobuf-c gets its memory from the arena; freeing does nothing. */
+typedef struct supply {
+    es_arena *arena;
+    bool refused;
+} supply;
+
+static void *take_bytes(void *data, size_t size)
 {
-    return es_arena_take(arena, 1, size);
+    supply *from = data;
+    void *bytes = es_arena_take(from->arena, 1, size);
+    from->refused = from->refused || bytes == NULL;
+    return bytes;
 }
 
-static void keep_bytes(void *arena, void *bytes)
+static void keep_bytes(void *data, void *bytes)
 {
-    (void)arena; /* the arena frees everything at once */
+    (void)data; /* the arena frees everything at once */
     (void)bytes;
-}
-
-ProtobufCAllocator es_arena_allocator(es_arena *arena)
-{
-    return (ProtobufCAllocator){.alloc = take_bytes, .free = keep_bytes, .allocator_data = arena};
 }
 
 static es_status unpack(es_arena *arena, const void *bytes, size_t size, Onnx__ModelProto **out,
@@ -28,16 +32,15 @@ static es_status unpack(es_arena *arena, const void *bytes, size_t size, Onnx__M
     if (size == 0)
         return es_fail(err, ES_ERR_PARSE, "is empty, expected an ONNX model");
     ES_TRY(es_wire_check(bytes, size, err));
-    ProtobufCAllocator allocator = es_arena_allocator(arena);
+    supply from = {.arena = arena};
+    ProtobufCAllocator allocator = {
+        .alloc = take_bytes, .free = keep_bytes, .allocator_data = &from};
     *out = onnx__model_proto__unpack(&allocator, size, bytes);
     if (*out != NULL)
         return ES_OK;
-    size_t left = es_arena_cap_bytes(arena) - es_arena_used_bytes(arena);
-    if (left < size) /* protobuf-c does not say why; this is the likely one */
+    if (from.refused)
         return es_arena_full(arena, "unpacked model", err);
-    return es_fail(err, ES_ERR_PARSE,
-                   "is not an ONNX model: a field has the wrong type, "
-                   "or the arena's cap is too small");
+    return es_fail(err, ES_ERR_PARSE, "is not an ONNX model: a field has the wrong type");
 }
 
 static es_status parse_in(es_arena *arena, const char *name, const void *bytes, size_t size,

@@ -95,7 +95,8 @@ es_model_opts es_model_opts_default(void);
 
 /* Reads and checks a file; path "-" is standard input. External data is read into the model, so
  * that what is written later is one file. Nodes come out in topological order. Errors name file,
- * node, value and expectation. O(bytes). The arena must hold about 2.2 times the file. */
+ * node, value and expectation. O(bytes). The arena
+ * must hold about 1.2 times the weights, and up to 20 times the rest of the file. */
 es_status es_model_load(es_arena *arena, const char *path, es_model_opts opts,
                         const es_model **out_model, es_error *err) ES_MUST_CHECK;
 
