@@ -5,15 +5,23 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 static const char token_words[] = "000102030405060708090a0b0c0d0e0f";
+
+static volatile sig_atomic_t stop; /* set in the node's own thread, as a signal does */
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
 
 typedef struct bench {
     pthread_t thread;
     int ready[2];
     uint16_t port;
-    volatile sig_atomic_t stop;
     es_status status;
     es_error err;
     es_message_pool pool;
@@ -29,7 +37,7 @@ static void *serve(void *context)
     opts.name = "tested";
     opts.ready_fd = here->ready[1];
     opts.token = token_words;
-    here->status = es_node_serve(opts, &here->stop, &here->err);
+    here->status = es_node_serve(opts, &stop, &here->err);
     return NULL;
 }
 
@@ -75,6 +83,7 @@ static void set_bench(bench *here)
     char line[32] = "";
     es_error err = {0};
     *here = (bench){.status = ES_ERR_INTERNAL, .neighbour = -1};
+    stop = 0;
     es_message_pool_init(&here->pool, 16 << 20);
     assert_int_equal(pipe(here->ready), 0);
     assert_int_equal(pthread_create(&here->thread, NULL, serve, here), 0);
@@ -231,7 +240,7 @@ static void stop_and_signals_end_it(void **state)
     assert_null(next_frame(&here.control));
     done_bench(&here);
     set_bench(&here);
-    here.stop = 1;
+    assert_int_equal(pthread_kill(here.thread, SIGUSR1), 0);
     assert_null(next_frame(&here.control));
     done_bench(&here);
 }
@@ -359,6 +368,9 @@ static void bad_options_are_told(void **state)
 
 int main(void)
 {
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGUSR1, &action, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strangers_are_shown_out),
         cmocka_unit_test(a_broken_configuration_is_told),

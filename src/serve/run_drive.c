@@ -9,7 +9,7 @@
  * the driver's own time does not count. */
 #define LEAD_NS (2 * ES_NS_PER_MS)
 #define PROGRESS_NS (100 * ES_NS_PER_MS)
-enum { PENDING_MAX = 1 << 20 };
+enum { PENDING_MAX = 1 << 20 }; /* more under way: refused */
 
 /* ---- which way a request goes ---- */
 
@@ -73,8 +73,6 @@ static es_status pending_take(es_run *run, uint32_t *out_index, es_error *err)
     if (run->pending_free.count > 0) {
         *out_index = run->pending_free.items[--run->pending_free.count];
     } else {
-        if (run->pending.count >= PENDING_MAX)
-            return es_fail(err, ES_ERR_LIMIT, "more than %d requests are under way", PENDING_MAX);
         es_run_pending fresh = {0};
         ES_TRY(ES_ARRAY_PUSH(run->arena, &run->pending, fresh, "requests under way", err));
         *out_index = (uint32_t)(run->pending.count - 1);
@@ -249,7 +247,7 @@ static es_status arrive(es_run *run, uint32_t c, es_error *err)
     }
     next.routing = choose(run, c);
     es_sample refused = {.fate = ES_FATE_REFUSED};
-    if (next.routing == SIZE_MAX)
+    if (next.routing == SIZE_MAX || run->pending_count >= PENDING_MAX)
         return record(run, &next, &refused, err);
     uint32_t index = 0;
     ES_TRY(pending_take(run, &index, err));

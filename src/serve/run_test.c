@@ -1,11 +1,14 @@
 /* Real processes on loopback: answers, death, cancellation, refusal, bad models. */
+#include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "world.h"
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static int set_up(void **state)
 {
@@ -165,6 +168,46 @@ static void drawn_inputs_and_a_refusing_plan(void **state)
     world_done(&w);
 }
 
+static void labels_tell_the_quality(void **state)
+{
+    (void)state;
+    world w;
+    es_runtime *runtime = NULL;
+    es_error err = {0};
+    char path[1024];
+    float samples[WORLD_SAMPLES][WORLD_INPUTS];
+    uint8_t labels[WORLD_SAMPLES];
+    world_make(&w, "demand:\n  - {task: known, at: device, rate_rps: 100, arrivals: constant}\n");
+    witness here = {.w = &w};
+    open_sessions(&here, &runtime);
+    for (size_t i = 0; i < WORLD_SAMPLES; i++) {
+        float out[WORLD_CLASSES];
+        draw_input(i, samples[i]);
+        run_local(here.whole, samples[i], out);
+        labels[i] = (uint8_t)(es_argmax(out, WORLD_CLASSES) + (i < 3)); /* three wrong ones */
+    }
+    (void)snprintf(path, sizeof path, "%s/samples.f32", w.folder);
+    assert_ok_err(es_file_write(path, samples, sizeof samples, &err), err);
+    (void)snprintf(path, sizeof path, "%s/labels.u8", w.folder);
+    assert_ok_err(es_file_write(path, labels, sizeof labels, &err), err);
+    world_route(&w, "known", (int[]){DEVICE}, 1);
+    const es_outcome *outcome = world_run(&w, world_opts());
+    assert_true(outcome->total.served >= 98);
+    assert_true(fabs(outcome->total.quality_mean - 0.7) < 0.02);
+    es_run_opts opts = world_opts();
+    assert_ok_err(es_file_write(path, labels, sizeof labels - 1, &err), err);
+    assert_fails(es_run_plan(w.arena, w.scenario, &w.plan, opts, &outcome, &err), ES_ERR_PARSE, err,
+                 "9 bytes must be one for each of 10 samples");
+    (void)snprintf(path, sizeof path, "%s/samples.f32", w.folder);
+    assert_ok_err(es_file_write(path, samples, 300, &err), err);
+    assert_fails(es_run_plan(w.arena, w.scenario, &w.plan, opts, &outcome, &err), ES_ERR_PARSE, err,
+                 "300 bytes must be a positive multiple of input_bytes=256");
+    es_session_unref(here.whole);
+    es_session_unref(here.small);
+    es_runtime_free(runtime);
+    world_done(&w);
+}
+
 /* ---- ends ---- */
 
 static void note_start(void *context, es_node_id node, int64_t pid)
@@ -254,6 +297,63 @@ static void stopping_leaves_no_child(void **state)
                  err, "stopped");
     assert_null(outcome);
     no_child_left(&here, 3);
+    world_done(&w);
+}
+
+/* Gone, or waiting for whoever inherited it to look. */
+static bool is_gone(pid_t pid)
+{
+    char path[64];
+    char line[512] = "";
+    if (kill(pid, 0) != 0)
+        return true;
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return true;
+    bool read_it = fgets(line, sizeof line, file) != NULL;
+    (void)fclose(file);
+    const char *name_end = strrchr(line, ')');
+    return !read_it || (name_end != NULL && name_end[1] == ' ' && name_end[2] == 'Z');
+}
+
+static void tell_pid(void *context, es_node_id node, int64_t pid)
+{
+    (void)node;
+    pid_t found = (pid_t)pid;
+    if (write(*(const int *)context, &found, sizeof found) != sizeof found)
+        _exit(1);
+}
+
+static void a_killed_run_leaves_no_child(void **state)
+{
+    (void)state;
+    world w;
+    int ends[2];
+    pid_t pids[3];
+    world_make(&w, NULL);
+    world_route(&w, "whole", (int[]){CLOUD}, 1);
+    assert_int_equal(pipe(ends), 0);
+    pid_t run = fork();
+    if (run == 0) {
+        es_run_opts opts = world_opts();
+        const es_outcome *outcome = NULL;
+        opts.started = tell_pid;
+        opts.context = &ends[1];
+        _exit(es_run_plan(w.arena, w.scenario, &w.plan, opts, &outcome, NULL) == ES_OK ? 0 : 1);
+    }
+    assert_true(run > 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(read(ends[0], &pids[i], sizeof pids[i]), sizeof pids[i]);
+    assert_int_equal(kill(run, SIGKILL), 0);
+    assert_int_equal(waitpid(run, NULL, 0), run);
+    for (size_t i = 0; i < 3; i++) {
+        for (int tries = 0; tries < 500 && !is_gone(pids[i]); tries++)
+            (void)poll(NULL, 0, 10);
+        assert_true(is_gone(pids[i]));
+    }
+    (void)close(ends[0]);
+    (void)close(ends[1]);
     world_done(&w);
 }
 
@@ -365,6 +465,8 @@ int main(void)
         cmocka_unit_test_setup(drawn_inputs_and_a_refusing_plan, set_up),
         cmocka_unit_test_setup(a_dead_node_fails_its_requests_only, set_up),
         cmocka_unit_test_setup(stopping_leaves_no_child, set_up),
+        cmocka_unit_test_setup(labels_tell_the_quality, set_up),
+        cmocka_unit_test_setup(a_killed_run_leaves_no_child, set_up),
         cmocka_unit_test_setup(a_full_queue_refuses, set_up),
         cmocka_unit_test_setup(bad_models_are_told, set_up),
         cmocka_unit_test_setup(bad_programs_and_options_are_told, set_up),

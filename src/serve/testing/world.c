@@ -25,6 +25,8 @@ static const char head[] =
     "tasks:\n"
     "  - {name: t, input_bytes: 256, output_bytes: 32}\n"
     "  - {name: wrong, input_bytes: 200, output_bytes: 32}\n"
+    "  - {name: known, input_bytes: 256, output_bytes: 32, samples: samples.f32,\n"
+    "     labels: labels.u8}\n"
     "segments:\n"
     "  - {name: whole, file: whole.onnx, memory_mb: 1, on: [{kind: host, time_ms: 0.02},\n"
     "                                                       {kind: fixed, time_ms: 20}]}\n"
@@ -54,7 +56,8 @@ static const char head[] =
     "  - {name: two, task: t, quality: 0.8, stages: [{segment: two}]}\n"
     "  - {name: absent, task: t, quality: 0.8, stages: [{segment: absent}]}\n"
     "  - {name: none, task: t, quality: 0.8, stages: [{segment: none}]}\n"
-    "  - {name: wrong, task: wrong, quality: 0.8, stages: [{segment: whole}]}\n";
+    "  - {name: wrong, task: wrong, quality: 0.8, stages: [{segment: whole}]}\n"
+    "  - {name: known, task: known, quality: 0.8, stages: [{segment: whole}]}\n";
 
 static const char steady[] = "demand:\n"
                              "  - {task: t, at: device, rate_rps: 50, arrivals: constant}\n";
@@ -117,6 +120,14 @@ static void write_models(const world *w)
     tiny_op(&model, "Add", "x", "z", "y");
     tiny_output(&model, "y", WORLD_INPUTS);
     finish(w, &model, "two.onnx");
+
+    char path[1024];
+    es_error err = {0};
+    const uint8_t nothing[WORLD_SAMPLES * WORLD_INPUTS * sizeof(float)] = {0};
+    (void)snprintf(path, sizeof path, "%s/samples.f32", w->folder);
+    assert_ok_err(es_file_write(path, nothing, sizeof nothing, &err), err);
+    (void)snprintf(path, sizeof path, "%s/labels.u8", w->folder);
+    assert_ok_err(es_file_write(path, nothing, WORLD_SAMPLES, &err), err);
 }
 
 void world_make(world *w, const char *rest)
@@ -145,10 +156,11 @@ void world_make(world *w, const char *rest)
 
 void world_done(world *w)
 {
-    static const char *const names[] = {"whole", "head", "tail", "exits", "small", "two"};
+    static const char *const names[] = {"whole.onnx", "head.onnx", "tail.onnx",   "exits.onnx",
+                                        "small.onnx", "two.onnx",  "samples.f32", "labels.u8"};
     char path[1024];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s.onnx", w->folder, names[i]);
+        (void)snprintf(path, sizeof path, "%s/%s", w->folder, names[i]);
         (void)remove(path);
     }
     (void)rmdir(w->folder);

@@ -8,7 +8,13 @@
 #include "runtime/runtime.h"
 #include "serve/serve.h"
 
-enum { WORLD_INPUTS = 64, WORLD_HIDDEN = 32, WORLD_CLASSES = 8, WORLD_ROUTES_MAX = 8 };
+enum {
+    WORLD_INPUTS = 64,
+    WORLD_HIDDEN = 32,
+    WORLD_CLASSES = 8,
+    WORLD_ROUTES_MAX = 8,
+    WORLD_SAMPLES = 10
+};
 enum { DEVICE, EDGE, CLOUD };
 
 typedef struct world {
