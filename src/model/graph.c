@@ -27,6 +27,33 @@ static es_status value_add(es_arena *arena, es_graph *graph, es_value value, uin
     return ES_OK;
 }
 
+static es_status add_sparse(es_arena *arena, es_graph *graph, const Onnx__SparseTensorProto *sparse,
+                            es_error *err)
+{
+    const Onnx__TensorProto *values = sparse->values;
+    uint32_t ignored = 0;
+    int64_t elements = 1;
+    if (values == NULL || !is_text(values->name) || sparse->indices == NULL)
+        return es_fail(err, ES_ERR_PARSE, "has no values, no indices or no name");
+    if (es_names_find(&graph->names, values->name) != ES_NO_VALUE)
+        return es_fail(err, ES_ERR_PARSE, "'%s' comes twice", values->name);
+    ES_TRY(es_tensor_check(values, err));
+    ES_TRY(es_within(err, es_tensor_check(sparse->indices, err), "indices"));
+    if (sparse->n_dims > ES_RANK_MAX)
+        return es_fail(err, ES_ERR_LIMIT, "%zu dimensions, at most %d are supported",
+                       sparse->n_dims, ES_RANK_MAX);
+    for (size_t i = 0; i < sparse->n_dims; i++) {
+        if (sparse->dims[i] < 0 ||
+            !es_int64_mul(elements, sparse->dims[i] > 0 ? sparse->dims[i] : 1, &elements) ||
+            elements > INT64_MAX / 16)
+            return es_fail(err, ES_ERR_PARSE, "dimension %zu is %lld: negative or too large", i,
+                           (long long)sparse->dims[i]);
+    }
+    es_value value = {
+        .name = values->name, .source = ES_VALUE_SPARSE, .sparse = sparse, .constant = true};
+    return value_add(arena, graph, value, &ignored, err);
+}
+
 static es_status add_weights(es_arena *arena, es_graph *graph, es_error *err)
 {
     Onnx__GraphProto *proto = graph->proto;
@@ -42,15 +69,9 @@ static es_status add_weights(es_arena *arena, es_graph *graph, es_error *err)
             .name = tensor->name, .source = ES_VALUE_WEIGHT, .tensor = tensor, .constant = true};
         ES_TRY(value_add(arena, graph, value, &ignored, err));
     }
-    for (size_t i = 0; i < proto->n_sparse_initializer; i++) {
-        const Onnx__TensorProto *tensor = proto->sparse_initializer[i]->values;
-        if (tensor == NULL || !is_text(tensor->name))
-            return es_fail(err, ES_ERR_PARSE, "sparse initializer %zu has no name", i);
-        if (es_names_find(&graph->names, tensor->name) != ES_NO_VALUE)
-            return es_fail(err, ES_ERR_PARSE, "initializer '%s' comes twice", tensor->name);
-        es_value value = {.name = tensor->name, .source = ES_VALUE_SPARSE, .constant = true};
-        ES_TRY(value_add(arena, graph, value, &ignored, err));
-    }
+    for (size_t i = 0; i < proto->n_sparse_initializer; i++)
+        ES_TRY(es_within(err, add_sparse(arena, graph, proto->sparse_initializer[i], err),
+                         "sparse initializer %zu", i));
     return ES_OK;
 }
 

@@ -156,6 +156,22 @@ es_status es_infer_graph(es_infer *infer, es_error *err)
     return ES_OK;
 }
 
+static es_status sparse_fact(es_infer *infer, const Onnx__SparseTensorProto *sparse, es_fact *out,
+                             es_error *err)
+{
+    es_dim *dims = ES_TAKE_ARRAY(infer->arena, es_dim, sparse->n_dims);
+    if (dims == NULL)
+        return es_arena_full(infer->arena, "shape", err);
+    for (size_t i = 0; i < sparse->n_dims; i++)
+        dims[i] = es_dim_of(sparse->dims[i]);
+    *out = (es_fact){.kind = ES_MODEL_KIND_TENSOR,
+                     .type = sparse->values->data_type,
+                     .rank = (int32_t)sparse->n_dims,
+                     .dims = dims,
+                     .set = true};
+    return ES_OK;
+}
+
 static es_status start(es_infer *infer, es_error *err)
 {
     const es_graph *graph = infer->graph;
@@ -176,7 +192,9 @@ static es_status start(es_infer *infer, es_error *err)
         case ES_VALUE_OUTER:
             *fact = infer->outer->facts[value->outer];
             break;
-        case ES_VALUE_SPARSE:
+        case ES_VALUE_SPARSE: /* operators see it as dense */
+            ES_TRY(sparse_fact(infer, value->sparse, fact, err));
+            break;
         case ES_VALUE_NODE:
         default:
             break;

@@ -48,11 +48,12 @@ typedef enum es_value_source {
 typedef struct es_value {
     const char *name;
     es_value_source source;
-    uint32_t node;                        /* that makes it (ES_VALUE_NODE) */
-    uint32_t outer;                       /* its number in the parent (ES_VALUE_OUTER) */
-    const Onnx__TensorProto *tensor;      /* its data (ES_VALUE_WEIGHT) */
-    const Onnx__ValueInfoProto *declared; /* its type in the file, or NULL */
-    bool constant;                        /* depends on no input of the main graph */
+    uint32_t node;                         /* that makes it (ES_VALUE_NODE) */
+    uint32_t outer;                        /* its number in the parent (ES_VALUE_OUTER) */
+    const Onnx__SparseTensorProto *sparse; /* its data (ES_VALUE_SPARSE) */
+    const Onnx__TensorProto *tensor;       /* its data (ES_VALUE_WEIGHT) */
+    const Onnx__ValueInfoProto *declared;  /* its type in the file, or NULL */
+    bool constant;                         /* depends on no input of the main graph */
     bool is_output;
 } es_value;
 
@@ -324,7 +325,8 @@ es_status es_op_set_macs(es_op *op, const int64_t *factors, size_t count,
     X(compare)                                                                                     \
     X(variadic)                                                                                    \
     X(where)                                                                                       \
-    X(cast) X(cast_like) X(dropout) X(batchnorm) X(layernorm) X(like) X(quantize) X(dequantize)    \
+    X(cast)                                                                                        \
+    X(cast_like) X(dropout) X(batchnorm) X(layernorm) X(like) X(quantize) X(dequantize)            \
         X(dynamic_quantize) X(shape) X(size) X(reshape) X(flatten) X(squeeze) X(unsqueeze)         \
             X(transpose) X(concat) X(split) X(slice) X(pad) X(tile) X(expand) X(gather)            \
                 X(gather_elements) X(gather_nd) X(onehot) X(nonzero) X(topk) X(reduce) X(arg)      \

@@ -222,6 +222,32 @@ static void test_bad_tensors(void **state)
     refuse_tensor(&t, ES_ERR_PARSE, "has both raw and typed data");
 }
 
+/* A sparse weight: its shape is that of the dense tensor. */
+static void test_sparse(void **state)
+{
+    (void)state;
+    es_arena *arena = es_arena_new(TEST_ARENA_BYTES);
+    es_error err = {0};
+    const es_model *model = NULL;
+    wire values = tensor_of(1, DIMS(3), three, sizeof three);
+    wire indices = tensor_of(7, DIMS(3), ((const int64_t[]){0, 1, 4}), 24);
+    wire sparse = {.size = 0};
+    put_wire(&sparse, 1, &values);
+    put_wire(&sparse, 2, &indices);
+    put_int(&sparse, 3, 2);
+    put_int(&sparse, 3, 3);
+    wire graph = add_graph(NULL);
+    put_wire(&graph, 15, &sparse);
+    wire bytes = model_around(&graph);
+    assert_ok_err(parse(arena, &bytes, &model, &err), err);
+    assert_shape(test_analyse(arena, model), "y", "2x3");
+    put_int(&sparse, 3, -1);
+    graph = add_graph(NULL);
+    put_wire(&graph, 15, &sparse);
+    refuse_graph(&graph, ES_ERR_PARSE, "sparse initializer 0: dimension 2 is -1");
+    es_arena_free(arena);
+}
+
 static void test_bad_graphs(void **state)
 {
     (void)state;
@@ -535,17 +561,12 @@ static void test_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_unknown_fields_stay),
-        cmocka_unit_test(test_bad_tensors),
-        cmocka_unit_test(test_bad_graphs),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_deep_nesting),
-        cmocka_unit_test(test_every_prefix_and_flip),
-        cmocka_unit_test(test_caps),
-        cmocka_unit_test(test_external_data),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_builder_remembers),
+        cmocka_unit_test(test_good),         cmocka_unit_test(test_unknown_fields_stay),
+        cmocka_unit_test(test_bad_tensors),  cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_bad_graphs),   cmocka_unit_test(test_order),
+        cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_every_prefix_and_flip),
+        cmocka_unit_test(test_caps),         cmocka_unit_test(test_external_data),
+        cmocka_unit_test(test_files),        cmocka_unit_test(test_builder_remembers),
         cmocka_unit_test(test_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
