@@ -51,9 +51,11 @@ typedef enum es_path_nodes {
 
 typedef struct es_problem_opts {
     es_path_nodes nodes;
-    bool keep_late;     /* keep paths that miss the deadline, marked late */
-    bool keep_oversize; /* keep hosts whose segment alone is too large for the node */
-    uint32_t tuple_max; /* node tuples per class and pipeline before the list is cut */
+    bool keep_late;       /* keep paths that miss the deadline, marked late */
+    bool keep_oversize;   /* keep hosts whose segment alone is too large for the node */
+    uint32_t tuple_max;   /* node tuples per class and pipeline of several stages, at most */
+    uint32_t tuple_min;   /* what remains of that however many classes there are */
+    uint32_t tuple_total; /* over all classes, as far as tuple_min allows */
 } es_problem_opts;
 
 typedef struct es_problem {

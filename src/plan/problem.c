@@ -24,7 +24,8 @@ typedef struct builder {
 
 es_problem_opts es_problem_opts_default(void)
 {
-    return (es_problem_opts){.nodes = ES_PATH_NODES_ANY, .tuple_max = 20000};
+    return (es_problem_opts){
+        .nodes = ES_PATH_NODES_ANY, .tuple_max = 20000, .tuple_min = 400, .tuple_total = 500000};
 }
 
 double es_deadline_left_s(const es_deadline *deadline)
@@ -120,9 +121,10 @@ static void bound_candidates(builder *b, const es_class *class_, const es_pipeli
     double product = 1.0;
     for (uint32_t k = 0; k < pipeline->stage_count; k++)
         product *= b->candidate_counts[k];
-    if (product <= b->opts.tuple_max)
+    double most = b->opts.tuple_max;
+    if (pipeline->stage_count == 1 || product <= most)
         return;
-    double keep = floor(pow(b->opts.tuple_max, 1.0 / pipeline->stage_count) + 1e-9);
+    double keep = floor(pow(most, 1.0 / pipeline->stage_count) + 1e-9);
     for (uint32_t k = 0; k < pipeline->stage_count; k++)
         cut_candidates(b, class_, pipeline, k, keep < 1.0 ? 1 : (uint32_t)keep);
 }
@@ -400,10 +402,26 @@ static es_status take_builder(builder *b)
     return ES_OK;
 }
 
+/* Many classes share what tuples there is room for; none gets fewer than tuple_min. */
+static uint32_t tuples_each(const es_scenario *scenario, es_problem_opts opts)
+{
+    double pairs = 0.0; /* of a class and a pipeline of several stages */
+    for (uint32_t r = 0; r < scenario->class_count; r++) {
+        uint32_t task = scenario->classes[r].task.index;
+        for (uint32_t p = scenario->task_pipelines[task]; p < scenario->task_pipelines[task + 1];
+             p++)
+            pairs += scenario->pipelines[p].stage_count > 1 ? 1.0 : 0.0;
+    }
+    if (pairs * opts.tuple_max <= opts.tuple_total)
+        return opts.tuple_max;
+    return (uint32_t)fmin(fmax(opts.tuple_total / pairs, opts.tuple_min), opts.tuple_max);
+}
+
 es_status es_problem_build(es_arena *arena, const es_scenario *scenario, es_problem_opts opts,
                            es_problem **out_problem, es_error *err)
 {
     builder b = {.arena = arena, .scenario = scenario, .opts = opts, .err = err};
+    b.opts.tuple_max = tuples_each(scenario, opts);
     ES_TRY(take_builder(&b));
     uint32_t *class_paths = ES_TAKE_ARRAY(arena, uint32_t, (size_t)scenario->class_count + 1);
     if (class_paths == NULL)
