@@ -27,6 +27,7 @@ struct es_histogram {
     double *chunks[ES_BUCKET_CHUNK_COUNT]; /* NULL: all zero */
     double weight, sum_s, min_s, max_s;
     es_status status;
+    es_histogram *next_spare;
 };
 
 /* Weight of bucket i; 0 when nothing fell into it. */
@@ -66,6 +67,11 @@ struct es_outcome_recorder {
     es_histogram **cell_histograms;
     es_node_use *node_uses;
     double *pipeline_served;
+    uint32_t closed_count; /* slots 0 .. closed_count - 1 are closed */
+    es_histogram *spare;   /* emptied ones, by next_spare */
+    es_outcome_row *rows, *slot_rows;
+    es_histogram **class_histograms;
+    es_histogram *slot_histogram;
     bool told_arrivals;
     bool sealed;
 };

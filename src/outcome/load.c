@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "outcome/internal.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 
@@ -162,6 +163,7 @@ static es_status take(es_outcome_loader *loader, size_t count, size_t size, void
 static es_status take_all(es_outcome_loader *loader, es_error *err)
 {
     const es_outcome *outcome = loader->outcome;
+    assert(outcome != NULL);
     size_t slots = outcome->slot_count;
     size_t classes = outcome->class_count;
     size_t cells = slots * classes;
@@ -412,6 +414,7 @@ es_status es_outcome_parse(es_arena *arena, const char *name, const char *bytes,
     es_outcome_loader loader = {.arena = arena};
     ES_TRY(load_lines(&loader, scratch, name, bytes, size, err));
     es_outcome *outcome = loader.outcome;
+    assert(outcome != NULL); /* there was a total, so there was a header */
     es_histogram *total = es_histogram_new(arena);
     if (total == NULL)
         return es_arena_full(arena, "histogram", err);

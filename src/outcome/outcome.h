@@ -119,6 +119,11 @@ es_status es_outcome_add(es_outcome_recorder *recorder, const es_sample *sample,
 /* Adds up when called several times for one node and slot. */
 es_status es_outcome_add_node(es_outcome_recorder *recorder, const es_node_use *use,
                               es_error *err) ES_MUST_CHECK;
+/* Nothing more comes for this slot: its histograms are given to later slots, so that memory does
+ * not grow with the number of slots. Optional; slots in ascending order. Errors as es_outcome_seal.
+ */
+es_status es_outcome_close_slot(es_outcome_recorder *recorder, uint32_t slot,
+                                es_error *err) ES_MUST_CHECK;
 /* Ends recording. ES_ERR_INTERNAL: `slot 3, class 'x': arrived 5, but served 3 + ...`. O(slots *
  * classes * buckets). */
 es_status es_outcome_seal(es_outcome_recorder *recorder, const es_outcome **out_outcome,

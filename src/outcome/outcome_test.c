@@ -169,6 +169,41 @@ static void lost_requests_are_noticed(void **state)
     es_world_done(&world);
 }
 
+/* Closing slots on the way changes memory, not the document. */
+static void closed_slots_give_the_same(void **state)
+{
+    (void)state;
+    es_text texts[2];
+    size_t used_bytes[2];
+    for (int round = 0; round < 2; round++) {
+        es_error err = {0};
+        es_world world;
+        es_world_init(&world);
+        es_world_seal(&world);
+        es_outcome_recorder *recorder = recorder_of(&world);
+        es_rng rng = es_rng_make(es_test_seed(9), 0);
+        for (uint32_t s = 0; s < 12; s++) {
+            for (int i = 0; i < 100; i++)
+                add(recorder, served(s, (uint32_t)(i % 2), es_rng_exponential(&rng, 10)));
+            if (round == 1)
+                assert_ok_err(es_outcome_close_slot(recorder, s, &err), err);
+        }
+        if (round == 1) {
+            es_sample late = served(11, 0, 1);
+            assert_fails(es_outcome_add(recorder, &late, &err), ES_ERR_ARG, err, "closed");
+            assert_fails(es_outcome_close_slot(recorder, 3, &err), ES_ERR_ARG, err, "slot=3");
+        }
+        es_text_init(&texts[round], 16 << 20);
+        es_outcome_write(seal(recorder), &texts[round]);
+        used_bytes[round] = es_arena_used_bytes(world.arena);
+        es_world_done(&world);
+    }
+    assert_string_equal(es_text_get(&texts[0]), es_text_get(&texts[1]));
+    assert_true(used_bytes[1] < used_bytes[0] / 2);
+    es_text_done(&texts[0]);
+    es_text_done(&texts[1]);
+}
+
 static void bad_samples_are_refused(void **state)
 {
     (void)state;
@@ -374,6 +409,7 @@ int main(void)
         cmocka_unit_test(unpriced_refusals_have_no_objective),
         cmocka_unit_test(idle_has_its_own_carbon),
         cmocka_unit_test(lost_requests_are_noticed),
+        cmocka_unit_test(closed_slots_give_the_same),
         cmocka_unit_test(bad_samples_are_refused),
         cmocka_unit_test(written_loaded_written_is_the_same),
         cmocka_unit_test(empty_outcome_and_huge_seed_survive),

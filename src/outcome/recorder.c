@@ -57,6 +57,26 @@ static es_status take_cells(es_outcome_recorder *recorder, es_error *err)
     ES_TRY(es_arena_take_or_fail(arena, use_count, sizeof(es_node_use), "node uses", &uses, err));
     ES_TRY(es_arena_take_or_fail(arena, outcome->pipeline_count, sizeof(double), "pipeline counts",
                                  &served, err));
+    void *rows;
+    void *slot_rows;
+    void *class_histograms;
+    ES_TRY(es_arena_take_or_fail(arena, cell_count, sizeof(es_outcome_row), "outcome rows", &rows,
+                                 err));
+    ES_TRY(es_arena_take_or_fail(arena, outcome->slot_count, sizeof(es_outcome_row), "outcome rows",
+                                 &slot_rows, err));
+    ES_TRY(es_arena_take_or_fail(arena, outcome->class_count, sizeof(es_histogram *), "histograms",
+                                 &class_histograms, err));
+    recorder->rows = rows;
+    recorder->slot_rows = slot_rows;
+    recorder->class_histograms = class_histograms;
+    recorder->slot_histogram = es_histogram_new(arena);
+    for (uint32_t c = 0; c < outcome->class_count; c++) {
+        recorder->class_histograms[c] = es_histogram_new(arena);
+        if (recorder->class_histograms[c] == NULL)
+            return es_arena_full(arena, "histograms", err);
+    }
+    if (recorder->slot_histogram == NULL)
+        return es_arena_full(arena, "histograms", err);
     recorder->cells = cells;
     recorder->cell_histograms = histograms;
     recorder->node_uses = uses;
@@ -108,6 +128,8 @@ static es_status check_place(const es_outcome_recorder *recorder, const char *wh
     if (slot >= outcome->slot_count)
         return es_fail(err, ES_ERR_ARG, "%s: slot=%u must be < %u", what, slot,
                        outcome->slot_count);
+    if (slot < recorder->closed_count)
+        return es_fail(err, ES_ERR_ARG, "%s: slot=%u is closed", what, slot);
     if (class_id.index >= outcome->class_count)
         return es_fail(err, ES_ERR_ARG, "%s: class=%u must be < %u", what, class_id.index,
                        outcome->class_count);
@@ -156,6 +178,16 @@ static es_status check_sample(const es_outcome_recorder *recorder, const es_samp
     return ES_OK;
 }
 
+static es_histogram *take_histogram(es_outcome_recorder *recorder)
+{
+    es_histogram *histogram = recorder->spare;
+    if (histogram == NULL)
+        return es_histogram_new(recorder->arena);
+    recorder->spare = histogram->next_spare;
+    histogram->next_spare = NULL;
+    return histogram;
+}
+
 es_status es_outcome_add(es_outcome_recorder *recorder, const es_sample *sample, es_error *err)
 {
     ES_TRY(check_sample(recorder, sample, err));
@@ -165,7 +197,7 @@ es_status es_outcome_add(es_outcome_recorder *recorder, const es_sample *sample,
     if (sample->fate == ES_FATE_SERVED) {
         es_histogram **histogram = &recorder->cell_histograms[cell];
         if (*histogram == NULL)
-            *histogram = es_histogram_new(recorder->arena);
+            *histogram = take_histogram(recorder);
         if (*histogram == NULL)
             return es_arena_full(recorder->arena, "histogram", err);
         es_histogram_add(*histogram, sample->latency_s, weight);

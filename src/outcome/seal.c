@@ -61,37 +61,69 @@ static es_outcome_row make_row(const es_outcome_sums *sums, const es_histogram *
     return row;
 }
 
-static es_status check_conservation(const es_outcome_recorder *recorder, es_error *err)
+static es_status check_conservation(const es_outcome_recorder *recorder, uint32_t slot,
+                                    uint32_t class, const es_outcome_row *row, es_error *err)
+{
+    if (es_outcome_row_conserves(row))
+        return ES_OK;
+    return es_fail(err, ES_ERR_INTERNAL,
+                   "slot %u, class '%s': arrived %.9g, but served %.9g + refused %.9g + failed "
+                   "%.9g + in flight %.9g",
+                   slot, recorder->outcome->class_names[class], row->arrived, row->served,
+                   row->refused, row->failed, row->in_flight);
+}
+
+/* Checks every cell of the slot before it changes anything. */
+static es_status check_slot(es_outcome_recorder *recorder, uint32_t slot, es_error *err)
 {
     uint32_t class_count = recorder->outcome->class_count;
-    for (uint32_t s = 0; s < recorder->outcome->slot_count; s++) {
-        for (uint32_t c = 0; c < class_count; c++) {
-            es_outcome_row row = make_row(&recorder->cells[(size_t)s * class_count + c], NULL);
-            if (!es_outcome_row_conserves(&row))
-                return es_fail(err, ES_ERR_INTERNAL,
-                               "slot %u, class '%s': arrived %.9g, but served %.9g + refused %.9g "
-                               "+ failed %.9g + in flight %.9g",
-                               s, recorder->outcome->class_names[c], row.arrived, row.served,
-                               row.refused, row.failed, row.in_flight);
-        }
+    for (uint32_t c = 0; c < class_count; c++) {
+        es_outcome_sums sums = recorder->cells[(size_t)slot * class_count + c];
+        for (int f = 0; !recorder->told_arrivals && f < ES_FATE_COUNT; f++)
+            sums.arrived += sums.fates[f];
+        es_outcome_row row = make_row(&sums, NULL);
+        ES_TRY(check_conservation(recorder, slot, c, &row, err));
     }
     return ES_OK;
 }
 
-/* Rows of one run of cells: first, first + step, ... count of them; with the interval over them. */
-static es_status sum_cells(es_outcome_recorder *recorder, size_t first, size_t step, size_t count,
-                           es_histogram *histogram, es_outcome_row *out_row, es_error *err)
+/* Rows of the slot; its histograms go to the classes, and then to the spare ones. */
+static es_status close_slot(es_outcome_recorder *recorder, uint32_t slot, es_error *err)
 {
-    es_outcome_sums sums = {0};
-    for (size_t i = 0; i < count; i++) {
-        size_t cell = first + i * step;
-        add_sums(&sums, &recorder->cells[cell]);
-        if (recorder->cell_histograms[cell] != NULL)
-            es_histogram_merge(histogram, recorder->cell_histograms[cell]);
+    uint32_t class_count = recorder->outcome->class_count;
+    es_outcome_sums all = {0};
+    ES_TRY(check_slot(recorder, slot, err));
+    es_histogram_clear(recorder->slot_histogram);
+    for (uint32_t c = 0; c < class_count; c++) {
+        size_t cell = (size_t)slot * class_count + c;
+        es_outcome_sums *sums = &recorder->cells[cell];
+        es_histogram *histogram = recorder->cell_histograms[cell];
+        for (int f = 0; !recorder->told_arrivals && f < ES_FATE_COUNT; f++)
+            sums->arrived += sums->fates[f];
+        add_sums(&all, sums);
+        recorder->rows[cell] = make_row(sums, histogram);
+        if (histogram == NULL)
+            continue;
+        es_histogram_merge(recorder->slot_histogram, histogram);
+        es_histogram_merge(recorder->class_histograms[c], histogram);
+        ES_TRY(es_histogram_status(recorder->class_histograms[c], err));
+        es_histogram_clear(histogram);
+        histogram->next_spare = recorder->spare;
+        recorder->spare = histogram;
+        recorder->cell_histograms[cell] = NULL;
     }
-    ES_TRY(es_histogram_status(histogram, err));
-    *out_row = make_row(&sums, histogram);
+    ES_TRY(es_histogram_status(recorder->slot_histogram, err));
+    recorder->slot_rows[slot] = make_row(&all, recorder->slot_histogram);
+    recorder->closed_count = slot + 1;
     return ES_OK;
+}
+
+es_status es_outcome_close_slot(es_outcome_recorder *recorder, uint32_t slot, es_error *err)
+{
+    if (recorder->sealed || slot != recorder->closed_count || slot >= recorder->outcome->slot_count)
+        return es_fail(err, ES_ERR_ARG, "slot=%u cannot be closed: the next to close is %u", slot,
+                       recorder->closed_count);
+    return close_slot(recorder, slot, err);
 }
 
 static double interval_over_slots(const es_outcome_row *rows, size_t stride, size_t slot_count,
@@ -105,60 +137,41 @@ static double interval_over_slots(const es_outcome_row *rows, size_t stride, siz
     return es_mean_ci95(scratch, count);
 }
 
-static es_status take_rows(es_arena *arena, size_t count, es_outcome_row **out, es_error *err)
-{
-    void *rows;
-    ES_TRY(es_arena_take_or_fail(arena, count, sizeof **out, "outcome rows", &rows, err));
-    *out = rows;
-    return ES_OK;
-}
-
-static es_status make_rows(es_outcome_recorder *recorder, es_error *err)
+/* Classes and the total, from closed slots. */
+static es_status sum_up(es_outcome_recorder *recorder, es_error *err)
 {
     es_outcome *outcome = recorder->outcome;
     es_arena *arena = recorder->arena;
     size_t slots = outcome->slot_count;
     size_t classes = outcome->class_count;
-    es_outcome_row *rows;
-    es_outcome_row *slot_rows;
-    es_outcome_row *class_rows;
-    void *scratch;
     void *taken;
-    ES_TRY(take_rows(arena, slots * classes, &rows, err));
-    ES_TRY(take_rows(arena, slots, &slot_rows, err));
-    ES_TRY(take_rows(arena, classes, &class_rows, err));
-    ES_TRY(es_arena_take_or_fail(arena, slots, sizeof(double), "slot means", &scratch, err));
+    void *scratch;
     ES_TRY(
-        es_arena_take_or_fail(arena, classes, sizeof(es_histogram *), "histograms", &taken, err));
-    es_histogram **class_histograms = taken;
-    es_histogram *scratch_histogram = es_histogram_new(arena);
+        es_arena_take_or_fail(arena, classes, sizeof(es_outcome_row), "outcome rows", &taken, err));
+    ES_TRY(es_arena_take_or_fail(arena, slots, sizeof(double), "slot means", &scratch, err));
+    es_outcome_row *class_rows = taken;
     es_histogram *total = es_histogram_new(arena);
-    if (scratch_histogram == NULL || total == NULL)
+    if (total == NULL)
         return es_arena_full(arena, "histograms", err);
-    for (size_t i = 0; i < slots * classes; i++)
-        rows[i] = make_row(&recorder->cells[i], recorder->cell_histograms[i]);
-    for (size_t s = 0; s < slots; s++) {
-        es_histogram_clear(scratch_histogram);
-        ES_TRY(sum_cells(recorder, s * classes, 1, classes, scratch_histogram, &slot_rows[s], err));
-    }
+    es_outcome_sums all = {0};
     for (size_t c = 0; c < classes; c++) {
-        class_histograms[c] = es_histogram_new(arena);
-        if (class_histograms[c] == NULL)
-            return es_arena_full(arena, "histograms", err);
-        ES_TRY(sum_cells(recorder, c, classes, slots, class_histograms[c], &class_rows[c], err));
-        class_rows[c].latency_s_mean_ci95 = interval_over_slots(rows + c, classes, slots, scratch);
-        es_histogram_merge(total, class_histograms[c]);
+        es_outcome_sums sums = {0};
+        for (size_t s = 0; s < slots; s++)
+            add_sums(&sums, &recorder->cells[s * classes + c]);
+        add_sums(&all, &sums);
+        class_rows[c] = make_row(&sums, recorder->class_histograms[c]);
+        class_rows[c].latency_s_mean_ci95 =
+            interval_over_slots(recorder->rows + c, classes, slots, scratch);
+        es_histogram_merge(total, recorder->class_histograms[c]);
     }
     ES_TRY(es_histogram_status(total, err));
-    es_outcome_sums all = {0};
-    for (size_t i = 0; i < slots * classes; i++)
-        add_sums(&all, &recorder->cells[i]);
     outcome->total = make_row(&all, total);
-    outcome->total.latency_s_mean_ci95 = interval_over_slots(slot_rows, 1, slots, scratch);
-    outcome->rows = rows;
-    outcome->slot_rows = slot_rows;
+    outcome->total.latency_s_mean_ci95 =
+        interval_over_slots(recorder->slot_rows, 1, slots, scratch);
+    outcome->rows = recorder->rows;
+    outcome->slot_rows = recorder->slot_rows;
     outcome->class_rows = class_rows;
-    outcome->class_histograms = (const es_histogram *const *)class_histograms;
+    outcome->class_histograms = (const es_histogram *const *)recorder->class_histograms;
     outcome->histogram = total;
     return ES_OK;
 }
@@ -201,13 +214,11 @@ es_status es_outcome_seal(es_outcome_recorder *recorder, const es_outcome **out_
     es_outcome *outcome = recorder->outcome;
     if (recorder->sealed)
         return es_fail(err, ES_ERR_ARG, "the outcome is sealed already");
-    size_t cell_count = (size_t)outcome->slot_count * outcome->class_count;
-    for (size_t i = 0; !recorder->told_arrivals && i < cell_count; i++) {
-        for (int f = 0; f < ES_FATE_COUNT; f++)
-            recorder->cells[i].arrived += recorder->cells[i].fates[f];
-    }
-    ES_TRY(check_conservation(recorder, err));
-    ES_TRY(make_rows(recorder, err));
+    for (uint32_t s = 0; s < outcome->slot_count; s++) /* none is closed when one does not add up */
+        ES_TRY(s < recorder->closed_count ? ES_OK : check_slot(recorder, s, err));
+    while (recorder->closed_count < outcome->slot_count)
+        ES_TRY(close_slot(recorder, recorder->closed_count, err));
+    ES_TRY(sum_up(recorder, err));
     for (size_t i = 0; i < (size_t)outcome->slot_count * outcome->node_count; i++) {
         const es_node_use *use = &recorder->node_uses[i];
         outcome->energy_idle_j += use->idle_j;

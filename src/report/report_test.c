@@ -382,7 +382,7 @@ static void maps_are_drawn(void **state)
         node.name = name;
         node.has_position = true;
         node.latitude_deg = 40 + v % 8;
-        node.longitude_deg = v / 8;
+        node.longitude_deg = floor(v / 8.0);
         assert_ok_err(es_network_node_add(network, &node, NULL, &err), err);
         es_link link = fixture.world.links[0];
         link.from.index = v > 0 ? v - 1 : 0;

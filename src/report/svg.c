@@ -156,10 +156,11 @@ size_t es_axis_ticks(const es_axis *axis, size_t wanted, double ticks[ES_TICK_MA
     double decades = log10(axis->high / axis->low);
     double stride = ceil(decades / (ES_TICK_MAX - 1));
     bool fine = decades * 3 <= (double)wanted + 1;
-    for (double p = floor(log10(axis->low)); p <= log10(axis->high) + 1e-9; p += stride) {
+    double first = floor(log10(axis->low));
+    for (int i = 0; first + i * stride <= log10(axis->high) + 1e-9; i++) {
         static const double digits[] = {1, 2, 5};
         for (size_t d = 0; d < (fine ? 3 : 1); d++) {
-            double tick = digits[d] * pow(10, p);
+            double tick = digits[d] * pow(10, first + i * stride);
             if (tick >= axis->low * (1 - 1e-9) && tick <= axis->high * (1 + 1e-9) &&
                 count < ES_TICK_MAX)
                 ticks[count++] = tick;

@@ -25,7 +25,8 @@ static void erlang_c_is_the_sum_over_states(void **state)
 {
     (void)state;
     for (uint32_t c = 1; c <= 12; c++) {
-        for (double rho = 0.1; rho < 1; rho += 0.2) {
+        for (int i = 0; i < 5; i++) {
+            double rho = 0.1 + 0.2 * i;
             double a = c * rho;
             double term = 1;
             double sum = 0;
@@ -42,7 +43,8 @@ static void erlang_c_is_the_sum_over_states(void **state)
 static void closed_forms_hold(void **state)
 {
     (void)state;
-    for (double rho = 0.05; rho < 1; rho += 0.1) {
+    for (int i = 0; i < 10; i++) {
+        double rho = 0.05 + 0.1 * i;
         es_load load = load_of(100 * rho, 0.01, 1, 1); /* M/M/1: rho tau / (1 - rho) */
         assert_near(es_queue_wait(&load, 1, 1).mean_s, rho * 0.01 / (1 - rho), 1e-12);
         load = load_of(100 * rho, 0.01, 0, 1); /* M/D/1: half of it */

@@ -220,7 +220,8 @@ static es_status run_slot(es_sim *sim, uint32_t slot, es_error *err)
         if (sim->counts[sim->paths[i].class_id.index] > 0)
             ES_TRY(run_path(sim, &sim->paths[i], slot, err));
     }
-    return use_nodes(sim, slot, err);
+    ES_TRY(use_nodes(sim, slot, err));
+    return es_outcome_close_slot(sim->recorder, slot, err);
 }
 
 es_status es_simulate_slots(es_arena *arena, const es_scenario *scenario, const es_plan *plan,

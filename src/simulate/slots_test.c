@@ -78,7 +78,7 @@ static void energy_is_that_of_the_price(void **state)
     double idle_j = 0;
     double dynamic_j = 0;
     double loaded_bytes = 0;
-    for (size_t i = 0; i < 12 * ES_WORLD_NODES; i++) {
+    for (size_t i = 0; i < (size_t)12 * ES_WORLD_NODES; i++) {
         const es_node_use *use = &outcome->node_uses[i];
         phone_j += use->node.index == ES_WORLD_PHONE ? use->dynamic_j : 0;
         phone_s += use->node.index == ES_WORLD_PHONE ? use->busy_s : 0;
@@ -167,7 +167,8 @@ static void more_requests_wait_longer(void **state)
     (void)state;
     double before_mean = 0;
     double before_p95 = 0;
-    for (double rate = 5; rate < 400; rate *= 1.15) {
+    for (int i = 0; i < 32; i++) {
+        double rate = 5 * pow(1.15, i);
         es_world world;
         es_world_init(&world);
         es_world_route(&world, 0, ES_WORLD_P_TINY, ES_WORLD_EDGE, 0, 1);
@@ -203,8 +204,8 @@ static void overload_piles_up_and_is_counted(void **state)
     assert_near(outcome->slot_rows[1].latency_s_mean, 0.010 + 15, 1e-6);
     assert_near(outcome->slot_rows[11].in_flight, 2000, 1e-6);
     for (uint32_t s = 0; s < 12; s++) {
-        assert_near(outcome->node_uses[s * 3].busy_s, 10, 1e-9);
-        assert_near(outcome->node_uses[s * 3].dynamic_j, 40, 1e-9);
+        assert_near(outcome->node_uses[(size_t)s * 3].busy_s, 10, 1e-9);
+        assert_near(outcome->node_uses[(size_t)s * 3].dynamic_j, 40, 1e-9);
     }
     es_world_done(&world);
 }
@@ -224,7 +225,7 @@ static void a_burst_drains(void **state)
     const es_outcome *outcome = simulate(&world, es_simulate_opts_default());
     uint32_t overloaded = 0;
     for (uint32_t s = 0; s < 600; s++) {
-        assert_true(outcome->node_uses[s * 3].busy_s <= 1 + 1e-9);
+        assert_true(outcome->node_uses[(size_t)s * 3].busy_s <= 1 + 1e-9);
         overloaded += outcome->slot_rows[s].arrived > 100;
     }
     assert_true(overloaded > 50);
