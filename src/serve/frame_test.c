@@ -35,7 +35,7 @@ static void headers_read_back_and_limits_hold(void **state)
     es_frame_header_encode((es_frame_header){.type = ES_FRAME_TYPE_END, .size = 0}, bytes);
     assert_fails(es_frame_header_decode(bytes, 1000, &header, &err), ES_ERR_PARSE, err,
                  "unknown type 9");
-    memcpy(bytes, "GET / HTTP/1", 12);
+    memcpy(bytes, "GET / HTTP/1.1", sizeof bytes);
     assert_fails(es_frame_header_decode(bytes, 1000, &header, &err), ES_ERR_PARSE, err,
                  "wrong first bytes 47455420");
 }

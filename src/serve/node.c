@@ -350,7 +350,7 @@ static void serve_event(es_node_server *node, const struct epoll_event *event)
     }
 }
 
-static es_status loop(es_node_server *node, volatile sig_atomic_t *stop, es_error *err)
+static es_status loop(es_node_server *node, const volatile sig_atomic_t *stop, es_error *err)
 {
     struct epoll_event events[EVENTS_MAX];
     int64_t timer_ns = INT64_MAX;

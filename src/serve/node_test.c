@@ -56,7 +56,7 @@ static void say_hello(es_conn *conn, es_hello_role role, uint8_t first)
     es_error err = {0};
     uint8_t bytes[ES_HELLO_SIZE];
     es_hello hello = {.role = role};
-    for (uint8_t i = 0; i < ES_TOKEN_SIZE; i++)
+    for (size_t i = 0; i < ES_TOKEN_SIZE; i++)
         hello.token[i] = (uint8_t)(first + i);
     es_hello_encode(&hello, bytes);
     assert_ok_err(es_conn_send_bytes(conn, ES_FRAME_HELLO, bytes, sizeof bytes, &err), err);

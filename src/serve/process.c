@@ -75,7 +75,11 @@ static es_status make_pipe(int ends[2], es_error *err)
 /* exec's table is not const, yet nobody writes to it. */
 static char *word(const char *text)
 {
-    return (char *)(uintptr_t)text;
+    union {
+        const char *given;
+        char *wanted;
+    } same = {.given = text};
+    return same.wanted;
 }
 
 es_status es_child_start(es_child_opts opts, es_child *out, es_error *err)

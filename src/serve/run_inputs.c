@@ -124,8 +124,7 @@ static es_status make_one(es_run *run, size_t r, es_error *err)
 
 es_status es_run_inputs_make(es_run *run, es_error *err)
 {
-    run->inputs = (const es_run_inputs **)es_arena_take(run->arena, run->plan->routing_count,
-                                                        sizeof *run->inputs);
+    run->inputs = ES_TAKE_ARRAY(run->arena, const es_run_inputs *, run->plan->routing_count);
     if (run->inputs == NULL)
         return es_arena_full(run->arena, "inputs of requests", err);
     for (size_t r = 0; r < run->plan->routing_count; r++)

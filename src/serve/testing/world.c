@@ -123,7 +123,7 @@ static void write_models(const world *w)
 
     char path[1024];
     es_error err = {0};
-    const uint8_t nothing[WORLD_SAMPLES * WORLD_INPUTS * sizeof(float)] = {0};
+    const uint8_t nothing[sizeof(float) * WORLD_SAMPLES * WORLD_INPUTS] = {0};
     (void)snprintf(path, sizeof path, "%s/samples.f32", w->folder);
     assert_ok_err(es_file_write(path, nothing, sizeof nothing, &err), err);
     (void)snprintf(path, sizeof path, "%s/labels.u8", w->folder);
