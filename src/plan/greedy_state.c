@@ -344,6 +344,89 @@ void es_greedy_release(es_greedy *greedy, uint32_t class_index)
     *c = (es_greedy_class){0};
 }
 
+static bool path_open(const es_greedy *greedy, uint32_t path)
+{
+    const es_path *p = &greedy->problem->paths[path];
+    for (uint32_t k = 0; k < p->stage_count; k++)
+        if (!greedy->now.open[greedy->problem->stage_hosts[p->stage_first + k]])
+            return false;
+    return true;
+}
+
+/* The share of `low` that brings a mix with `high` down to the least quality; 0: none. */
+static double low_share(const es_greedy *greedy, uint32_t class_index, uint32_t low, uint32_t high)
+{
+    double least = greedy->problem->quality_min[class_index];
+    double low_quality = greedy->problem->paths[low].quality;
+    double high_quality = greedy->problem->paths[high].quality;
+    if (low_quality >= least || high_quality <= least)
+        return 0.0;
+    return (high_quality - least) / (high_quality - low_quality);
+}
+
+/* Puts a class on a path below its least quality and one above when that is cheaper than what it
+ * has: the least quality is one of the average. */
+static void try_mix(es_greedy *greedy, uint32_t class_index)
+{
+    enum { LOOK_AT = 32 };
+    const es_problem *problem = greedy->problem;
+    es_greedy_class *c = &greedy->now.classes[class_index];
+    es_greedy_class before = *c;
+    double rate = es_problem_rate(problem, class_index);
+    uint32_t open[LOOK_AT];
+    uint32_t count = 0;
+    es_greedy_part best[2] = {{0}};
+    double best_cost = c->cost * (1.0 - 1e-9);
+    for (uint32_t p = problem->class_paths[class_index];
+         p < problem->class_paths[class_index + 1] && count < LOOK_AT; p++)
+        if (path_open(greedy, p) && es_path_allowed(problem, class_index, &problem->paths[p]))
+            open[count++] = p;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t j = 0; j < count; j++) {
+            double share = low_share(greedy, class_index, open[i], open[j]);
+            double cost = rate * (share * problem->paths[open[i]].cost +
+                                  (1.0 - share) * problem->paths[open[j]].cost);
+            if (share <= 0.0 || cost >= best_cost)
+                continue;
+            best_cost = cost;
+            best[0] = (es_greedy_part){open[i], share};
+            best[1] = (es_greedy_part){open[j], 1.0 - share};
+        }
+    if (best[0].share <= 0.0)
+        return;
+    for (uint32_t i = 0; i < before.part_count; i++)
+        take_part(greedy, class_index, before.parts[i].path, -before.parts[i].share);
+    *c = (es_greedy_class){.cost = best_cost};
+    for (uint32_t i = 0; i < 2; i++)
+        if (share_room(greedy, class_index, best[i].path) >= best[i].share) {
+            take_part(greedy, class_index, best[i].path, best[i].share);
+            c->parts[c->part_count++] = best[i];
+        }
+    if (c->part_count == 2)
+        return;
+    for (uint32_t i = 0; i < c->part_count; i++)
+        take_part(greedy, class_index, c->parts[i].path, -c->parts[i].share);
+    *c = before;
+    for (uint32_t i = 0; i < before.part_count; i++)
+        take_part(greedy, class_index, before.parts[i].path, before.parts[i].share);
+}
+
+/* What is left of a class is refused, or unserved where that is not allowed. */
+static void leave_rest(es_greedy *greedy, uint32_t class_index, double left)
+{
+    const es_problem *problem = greedy->problem;
+    es_greedy_class *c = &greedy->now.classes[class_index];
+    if (problem->class_off[class_index]) {
+        c->refused = left;
+    } else if (isfinite(problem->refusal_cost)) {
+        c->refused = left;
+        c->cost += es_problem_rate(problem, class_index) * left * problem->refusal_cost;
+    } else {
+        c->unserved = left;
+        c->cost += left * greedy->penalty;
+    }
+}
+
 void es_greedy_route(es_greedy *greedy, uint32_t class_index)
 {
     const es_problem *problem = greedy->problem;
@@ -355,12 +438,9 @@ void es_greedy_route(es_greedy *greedy, uint32_t class_index)
     for (uint32_t p = problem->class_paths[class_index];
          p < end && left > 0.0 && c->part_count < ES_GREEDY_SPLIT_MAX; p++) {
         const es_path *path = &problem->paths[p];
-        bool open = true;
         if (problem->class_off[class_index] || path->cost >= problem->refusal_cost)
             break;
-        for (uint32_t k = 0; k < path->stage_count; k++)
-            open = open && greedy->now.open[problem->stage_hosts[path->stage_first + k]];
-        if (!open || !path_usable(greedy, class_index, p))
+        if (!path_open(greedy, p) || !path_usable(greedy, class_index, p))
             continue;
         double share = fmin(left, share_room(greedy, class_index, p));
         if (share < 1e-6)
@@ -372,19 +452,28 @@ void es_greedy_route(es_greedy *greedy, uint32_t class_index)
         if (left < ES_PLAN_SHARE_MIN)
             left = 0.0;
     }
-    if (problem->class_off[class_index]) {
-        c->refused = left;
-    } else if (isfinite(problem->refusal_cost)) {
-        c->refused = left;
-        c->cost += rate * left * problem->refusal_cost;
-    } else {
-        c->unserved = left;
-        c->cost += left * greedy->penalty;
-    }
+    leave_rest(greedy, class_index, left);
+    if (problem->quality_min[class_index] > 0.0 && !problem->class_off[class_index])
+        try_mix(greedy, class_index);
     greedy->now.cost += c->cost;
 }
 
 /* ---- bundles ---- */
+
+/* What a class would save per second by a path if it were open and had room; below its least
+ * quality, by mixing it with what the class takes now. */
+static double path_gain(const es_greedy *greedy, uint32_t class_index, uint32_t path)
+{
+    const es_problem *problem = greedy->problem;
+    const es_greedy_class *c = &greedy->now.classes[class_index];
+    double cost = es_problem_rate(problem, class_index) * problem->paths[path].cost;
+    if (!es_path_allowed(problem, class_index, &problem->paths[path]))
+        return 0.0;
+    if (path_usable(greedy, class_index, path))
+        return c->cost - cost;
+    double share = c->part_count > 0 ? low_share(greedy, class_index, path, c->parts[0].path) : 0.0;
+    return share * (c->cost - cost);
+}
 
 double es_greedy_estimate(const es_greedy *greedy, uint32_t bundle, double *out_memory_share)
 {
@@ -412,13 +501,13 @@ double es_greedy_estimate(const es_greedy *greedy, uint32_t bundle, double *out_
         uint32_t p = b->paths[i];
         uint32_t r = b->path_classes[p];
         /* Paths of a class lie together, the cheapest first. */
-        if (r == last_class || problem->class_off[r] || !path_usable(greedy, r, p))
+        if (r == last_class || problem->class_off[r])
+            continue;
+        double gain = path_gain(greedy, r, p);
+        if (gain <= 0.0)
             continue;
         last_class = r;
         double rate = es_problem_rate(problem, r);
-        double gain = greedy->now.classes[r].cost - rate * problem->paths[p].cost;
-        if (gain <= 0.0)
-            continue;
         any = true;
         saving += gain;
         const es_path *path = &problem->paths[p];
@@ -440,9 +529,7 @@ void es_greedy_use(es_greedy *greedy, uint32_t bundle)
     for (uint32_t i = b->first[bundle]; i < b->first[bundle + 1]; i++) {
         uint32_t p = b->paths[i];
         uint32_t r = b->path_classes[p];
-        double rate = es_problem_rate(greedy->problem, r);
-        if (greedy->now.classes[r].cost <= rate * greedy->problem->paths[p].cost ||
-            !path_usable(greedy, r, p))
+        if (path_gain(greedy, r, p) <= 0.0)
             continue;
         es_greedy_class before = greedy->now.classes[r];
         es_greedy_release(greedy, r);
