@@ -129,11 +129,13 @@ double es_histogram_quantile(const es_histogram *histogram, double q)
         return histogram->min_s;
     double rank = q * histogram->weight;
     double before = 0;
-    for (size_t i = 0; i < ES_BUCKET_COUNT; i++) {
-        double here = es_histogram_bucket(histogram, i);
-        if (here > 0 && before + here >= rank)
-            return value_in(histogram, i, (rank - before) / here);
-        before += here;
+    for (size_t c = 0; c < ES_BUCKET_CHUNK_COUNT; c++) {
+        const double *chunk = histogram->chunks[c];
+        for (size_t i = 0; chunk != NULL && i < ES_BUCKET_CHUNK; i++) {
+            if (chunk[i] > 0 && before + chunk[i] >= rank)
+                return value_in(histogram, c * ES_BUCKET_CHUNK + i, (rank - before) / chunk[i]);
+            before += chunk[i];
+        }
     }
     return histogram->max_s; /* rounding left the rank above the sum of the buckets */
 }
