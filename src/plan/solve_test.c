@@ -240,6 +240,34 @@ static void test_conflicts_are_told(void **state)
     assert_true(conflicts > 10);
 }
 
+/* With few tuples of nodes allowed, nothing is claimed that the paths left out could disprove. */
+static void test_cut_lists_claim_less(void **state)
+{
+    (void)state;
+    int cut = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        es_arena *arena = es_arena_new((size_t)64 << 20);
+        es_random_shape shape = shape_of(seed);
+        shape.long_count = 2;
+        const es_scenario *scenario = draw(arena, seed, shape);
+        const es_plan *whole = solve_tight(arena, scenario);
+        es_problem_opts build = es_problem_opts_default();
+        es_problem *problem;
+        es_error err = {0};
+        build.tuple_max = 4;
+        assert_ok_err(es_problem_build(arena, scenario, build, &problem, &err), err);
+        if (problem->truncated && has_plan(whole)) {
+            cut++;
+            double bound = es_problem_relaxed_bound(problem);
+            if (bound > whole->objective * (1.0 + 1e-9))
+                fail_msg("seed %" PRIu64 ": bound %.12g above %.12g", seed, bound,
+                         whole->objective);
+        }
+        es_arena_free(arena);
+    }
+    assert_true(cut > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_cold_equals_warm),
         cmocka_unit_test(test_baselines_tell_what_they_ignore),
         cmocka_unit_test(test_conflicts_are_told),
+        cmocka_unit_test(test_cut_lists_claim_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
