@@ -268,6 +268,45 @@ static void test_cut_lists_claim_less(void **state)
     assert_true(cut > 10);
 }
 
+/* The library must not talk: stdout is data. With two threads and with little time, too. */
+static void test_solvers_are_silent(void **state)
+{
+    (void)state;
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/plan_solve_test.%ld.out", ES_TEST_BINARY_DIR,
+                   (long)getpid());
+    es_arena *arena = es_arena_new((size_t)256 << 20);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    (void)fflush(stdout); /* what was said before stays where it belongs */
+    int out = dup(STDOUT_FILENO);
+    int err_out = dup(STDERR_FILENO);
+    assert_true(out >= 0 && err_out >= 0);
+    assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+    es_status status = ES_OK;
+    for (uint64_t seed = 0; seed < 12 && status == ES_OK; seed++) {
+        es_scenario *scenario = NULL;
+        const es_plan *plan;
+        es_plan_opts opts = es_plan_opts_default();
+        opts.thread_count = 1 + (uint32_t)(seed % 2);
+        opts.time_limit_s = seed % 3 == 0 ? 0.01 : 60.0;
+        opts.method = ES_PLAN_EXACT;
+        status = es_random_scenario(arena, seed, shape_of(seed), &scenario, NULL);
+        if (status == ES_OK)
+            status = es_plan_solve(arena, scenario, opts, &plan, NULL);
+    }
+    (void)fflush(stdout); /* a failure shows below, as bytes in the file */
+    assert_true(dup2(out, STDOUT_FILENO) >= 0 && dup2(err_out, STDERR_FILENO) >= 0);
+    (void)close(out);
+    (void)close(err_out);
+    long size = lseek(fileno(file), 0, SEEK_END);
+    (void)fclose(file);
+    (void)unlink(path);
+    es_arena_free(arena);
+    assert_int_equal(status, ES_OK);
+    assert_int_equal(size, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_baselines_tell_what_they_ignore),
         cmocka_unit_test(test_conflicts_are_told),
         cmocka_unit_test(test_cut_lists_claim_less),
+        cmocka_unit_test(test_solvers_are_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
