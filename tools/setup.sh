@@ -74,8 +74,8 @@ elif ! has "$ort" "$ort_sha256"; then
     fetch="$deps/fetch"
     rm -rf "$fetch"
     mkdir -p "$fetch" "$deps/onnxruntime"
-    # Everything npm writes stays below .deps, also its cache and logs.
-    (cd "$fetch" && HOME="$fetch" npm pack "onnxruntime-node@$ort_version" --ignore-scripts \
+    # What npm writes (cache, logs) stays below .deps.
+    (cd "$fetch" && npm pack "onnxruntime-node@$ort_version" --ignore-scripts \
         --cache "$fetch/cache" --loglevel error --no-update-notifier >/dev/null 2>"$deps/npm.log") ||
         die "missing: onnxruntime-node@$ort_version cannot be fetched by npm; see $deps/npm.log"
     tgz="$fetch/onnxruntime-node-$ort_version.tgz"
