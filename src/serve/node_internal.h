@@ -44,6 +44,10 @@ es_status es_node_models_load(es_arena *arena, const es_config *config, es_node_
                               es_error *err) ES_MUST_CHECK;
 void es_node_models_done(es_node_models *models);
 
+/* Memory for the outputs of one run at a time, and the outputs in it. NULL: none left. */
+uint8_t *es_node_scratch_new(size_t bytes);
+void es_node_outputs_place(const es_node_segment *segment, uint8_t *scratch, es_tensor *outputs);
+
 /* ---- one stage ---- */
 
 typedef struct es_job {

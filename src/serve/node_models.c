@@ -53,6 +53,20 @@ static es_status describe_outputs(es_arena *arena, es_node_segment *segment, siz
     return ES_OK;
 }
 
+uint8_t *es_node_scratch_new(size_t bytes)
+{
+    return aligned_alloc(PLACE_ALIGNMENT, (bytes / PLACE_ALIGNMENT + 1) * PLACE_ALIGNMENT);
+}
+
+void es_node_outputs_place(const es_node_segment *segment, uint8_t *scratch, es_tensor *outputs)
+{
+    memcpy(outputs, segment->outputs, segment->output_count * sizeof outputs[0]);
+    for (uint32_t i = 0; i < segment->output_count; i++) {
+        if (segment->output_places[i] != SIZE_MAX)
+            outputs[i].data = scratch + segment->output_places[i];
+    }
+}
+
 static int compare_ns(const void *a, const void *b)
 {
     int64_t left = *(const int64_t *)a;
@@ -60,10 +74,11 @@ static int compare_ns(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static es_status run_once(const es_node_segment *segment, const es_tensor *input, es_error *err)
+static es_status run_once(const es_node_segment *segment, const es_tensor *input, uint8_t *scratch,
+                          es_error *err)
 {
     es_tensor outputs[ES_SESSION_PORTS_MAX];
-    memcpy(outputs, segment->outputs, segment->output_count * sizeof outputs[0]);
+    es_node_outputs_place(segment, scratch, outputs);
     ES_TRY(es_session_run(segment->session, input, 1, outputs, segment->output_count, err));
     for (uint32_t i = 0; i < segment->output_count; i++)
         es_tensor_done(&outputs[i]);
@@ -72,12 +87,12 @@ static es_status run_once(const es_node_segment *segment, const es_tensor *input
 
 /* Processor time of one run, over a batch long enough that reading the clock does not count. */
 static es_status time_batch(const es_node_segment *segment, const es_tensor *input,
-                            int64_t *inout_runs, int64_t *out_ns, es_error *err)
+                            uint8_t *scratch, int64_t *inout_runs, int64_t *out_ns, es_error *err)
 {
     for (;;) {
         int64_t before_ns = es_thread_cpu_ns();
         for (int64_t i = 0; i < *inout_runs; i++)
-            ES_TRY(run_once(segment, input, err));
+            ES_TRY(run_once(segment, input, scratch, err));
         int64_t taken_ns = es_thread_cpu_ns() - before_ns;
         *out_ns = taken_ns / *inout_runs;
         if (taken_ns >= WARM_BATCH_NS || *inout_runs >= WARM_RUNS_MAX)
@@ -88,22 +103,28 @@ static es_status time_batch(const es_node_segment *segment, const es_tensor *inp
 
 /* The first run of a model allocates: it belongs to loading. Then the median of some batches is
  * what a run takes when everything is warm. */
-static es_status warm_up(es_node_segment *segment, es_error *err)
+static es_status warm_up(es_node_segment *segment, size_t scratch_bytes, es_error *err)
 {
     int64_t taken_ns[WARM_BATCHES_MAX];
     int64_t runs = 1;
     size_t count = 0;
     es_tensor input = segment->input;
-    void *zeros = calloc(1, input.size_bytes > 0 ? input.size_bytes : 1);
-    if (zeros == NULL)
-        return es_fail(err, ES_ERR_NOMEM, "no memory for an input of %zu bytes", input.size_bytes);
+    uint8_t *zeros = calloc(1, input.size_bytes > 0 ? input.size_bytes : 1);
+    uint8_t *scratch = es_node_scratch_new(scratch_bytes);
+    if (zeros == NULL || scratch == NULL) {
+        free(zeros);
+        free(scratch);
+        return es_fail(err, ES_ERR_NOMEM, "no memory for an input of %zu bytes and outputs of %zu",
+                       input.size_bytes, scratch_bytes);
+    }
     input.data = zeros;
-    es_status status = run_once(segment, &input, err);
+    es_status status = run_once(segment, &input, scratch, err);
     int64_t until_ns = es_clock_now_ns(es_clock_system()) + WARM_NS_MAX;
     while (status == ES_OK && count < WARM_BATCHES_MAX &&
            (count < WARM_BATCHES_MIN || es_clock_now_ns(es_clock_system()) < until_ns))
-        status = time_batch(segment, &input, &runs, &taken_ns[count++], err);
+        status = time_batch(segment, &input, scratch, &runs, &taken_ns[count++], err);
     free(zeros);
+    free(scratch);
     qsort(taken_ns, count, sizeof taken_ns[0], compare_ns);
     segment->warm_ns = count > 0 && status == ES_OK ? taken_ns[count / 2] : 0;
     return status;
@@ -127,7 +148,7 @@ static es_status open_segment(es_arena *arena, es_node_models *models, es_node_s
         return es_fail(err, ES_ERR_LIMIT, "input '%s' has more than %d bytes", port->name,
                        ES_PAYLOAD_SIZE_MAX);
     ES_TRY(describe_outputs(arena, segment, &models->scratch_bytes, err));
-    return warm_up(segment, err);
+    return warm_up(segment, models->scratch_bytes, err);
 }
 
 static es_status check_input(const es_node_segment *segment, const es_config_stage *stage,

@@ -123,11 +123,7 @@ es_status es_stage_run(es_job *job, uint8_t *scratch, int64_t *out_cpu_ns, es_er
     es_tensor outputs[ES_SESSION_PORTS_MAX];
     assert(segment->output_count <= ES_SESSION_PORTS_MAX);
     input.data = job->in->bytes + ES_REQUEST_HEADER_SIZE;
-    memcpy(outputs, segment->outputs, segment->output_count * sizeof outputs[0]);
-    for (uint32_t i = 0; i < segment->output_count; i++) {
-        if (segment->output_places[i] != SIZE_MAX)
-            outputs[i].data = scratch + segment->output_places[i];
-    }
+    es_node_outputs_place(segment, scratch, outputs);
     int64_t before_ns = es_thread_cpu_ns();
     ES_TRY(es_session_run(segment->session, &input, 1, outputs, segment->output_count, err));
     *out_cpu_ns = es_thread_cpu_ns() - before_ns;

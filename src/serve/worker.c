@@ -7,7 +7,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { SCRATCH_ALIGNMENT = 64 };
 #define NAP_NS (20 * ES_NS_PER_MS) /* a hold looks for the end of the node this often */
 
 /* Keeps the processor busy, as the slower machine would be, until then. */
@@ -92,8 +91,7 @@ es_status es_workers_start(es_arena *arena, es_workers *workers, uint32_t count,
         es_worker *worker = &workers->items[i];
         worker->all = workers;
         atomic_init(&worker->since_ns, 0);
-        worker->scratch = aligned_alloc(SCRATCH_ALIGNMENT, (scratch_bytes / SCRATCH_ALIGNMENT + 1) *
-                                                               SCRATCH_ALIGNMENT);
+        worker->scratch = es_node_scratch_new(scratch_bytes);
         if (worker->scratch == NULL)
             return es_fail(err, ES_ERR_NOMEM, "no memory for %zu bytes of outputs", scratch_bytes);
         es_status status = start_thread(worker, err);
