@@ -18,6 +18,7 @@ typedef struct coin_arrays {
     double *cost;
     double scale;  /* of the cost, a power of two */
     bool costless; /* any plan will do */
+    bool in_time;  /* the solver ended well before its time limit */
 } coin_arrays;
 
 /* Brings the objective to about 1e4, so that the absolute tolerances inside are small beside it. */
@@ -114,6 +115,8 @@ static void set_parameters(Cbc_Model *model, const es_plan_opts *opts, bool cost
     Cbc_setLogLevel(model, 0);
     Cbc_setParameter(model, "slogLevel", "0");
     Cbc_setParameter(model, "timeMode", "elapsed");
+    /* Interrupted while it preprocesses, the library crashes; these programs gain little by it. */
+    Cbc_setParameter(model, "preprocess", "off");
     (void)snprintf(text, sizeof text, "%.3f", left_s);
     Cbc_setParameter(model, "seconds", text);
     (void)snprintf(text, sizeof text, "%.17g", costless ? 1.0 : opts->gap_relative);
@@ -154,19 +157,24 @@ static void read_answer(Cbc_Model *model, const es_problem *problem, const es_pr
     const double *best = Cbc_bestSolution(model);
     if (best == NULL && Cbc_isProvenOptimal(model))
         best = Cbc_getColSolution(model);
-    if (Cbc_isProvenInfeasible(model) && best == NULL) {
+    /* Stopped by time inside its first linear program, the library claims infeasibility. */
+    bool done = coin->in_time && !Cbc_isSecondsLimitReached(model);
+    if (done && Cbc_isProvenInfeasible(model) && best == NULL) {
         solution->quality = ES_PLAN_INFEASIBLE;
         solution->bound = (double)INFINITY;
         return;
     }
     double bound = Cbc_getBestPossibleObjValue(model);
     double objective = Cbc_getObjValue(model);
-    bool proven = Cbc_isProvenOptimal(model) != 0;
+    bool proven = done && Cbc_isProvenOptimal(model) != 0;
     /* Once done, the library reports its best value as the bound, which it proved only within the
      * gap it was allowed. */
     if (best != NULL && proven)
         bound = fmin(bound, objective - opts->gap_relative * fabs(objective));
     solution->bound = fabs(bound) >= COIN_INFINITY ? -(double)INFINITY : bound / coin->scale;
+    /* Stopped early, its bound may come from a linear program that was not finished. */
+    if (!done && best == NULL)
+        solution->bound = -(double)INFINITY;
     if (coin->costless)
         solution->bound = 0.0;
     solution->quality = ES_PLAN_UNKNOWN;
@@ -198,7 +206,10 @@ static es_status run_cbc(es_arena *arena, const es_problem *problem, const es_pl
     set_parameters(model, opts, coin.costless, left_s);
     if (start != NULL)
         give_start(model, problem, &program, start, start_cols, start_values);
+    es_clock *clock = es_clock_system(); /* what the library goes by */
+    int64_t start_ns = es_clock_now_ns(clock);
     (void)Cbc_solve(model); /* its answer is asked for below, state by state */
+    coin.in_time = es_s_from_ns(es_clock_now_ns(clock) - start_ns) < 0.95 * left_s;
     read_answer(model, problem, &program, opts, &coin, solution);
     Cbc_deleteModel(model);
     return ES_OK;

@@ -268,6 +268,40 @@ static void test_cut_lists_claim_less(void **state)
     assert_true(cut > 10);
 }
 
+/* Whatever the moment it is stopped at, it claims neither infeasibility nor a bound too high. */
+static void test_little_time_claims_little(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        es_arena *arena = es_arena_new((size_t)256 << 20);
+        es_random_shape shape = es_random_shape_default();
+        shape.refusal_cost = 3.0;
+        shape.tightness = 1.0;
+        const es_scenario *scenario = draw(arena, seed, shape);
+        const es_plan *whole = solve(arena, scenario, ES_PLAN_EXACT);
+        for (int warm = 0; warm < 2; warm++) {
+            es_problem *problem;
+            es_solution *greedy;
+            es_solution *short_run;
+            es_error err = {0};
+            es_plan_opts opts = es_plan_opts_default();
+            opts.clock = es_clock_system();
+            es_problem_opts build = es_problem_opts_default();
+            assert_ok_err(es_problem_build(arena, scenario, build, &problem, &err), err);
+            es_deadline later = {opts.clock, es_clock_now_ns(opts.clock) + 60 * ES_NS_PER_S};
+            assert_ok_err(es_solve_greedy(arena, problem, &opts, &later, &greedy, &err), err);
+            es_deadline soon = {opts.clock, es_clock_now_ns(opts.clock) +
+                                                (1 + 2 * (int64_t)seed) * ES_NS_PER_MS};
+            assert_ok_err(es_solve_exact(arena, problem, &opts, &soon, warm ? greedy : NULL,
+                                         &short_run, &err),
+                          err);
+            assert_int_not_equal(short_run->quality, ES_PLAN_INFEASIBLE);
+            assert_true(short_run->bound <= whole->objective * (1.0 + 1e-9));
+        }
+        es_arena_free(arena);
+    }
+}
+
 /* The library must not talk: stdout is data. With two threads and with little time, too. */
 static void test_solvers_are_silent(void **state)
 {
@@ -317,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_baselines_tell_what_they_ignore),
         cmocka_unit_test(test_conflicts_are_told),
         cmocka_unit_test(test_cut_lists_claim_less),
+        cmocka_unit_test(test_little_time_claims_little),
         cmocka_unit_test(test_solvers_are_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
