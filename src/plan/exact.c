@@ -4,6 +4,11 @@
 #include <coin/Clp_C_Interface.h>
 #include <math.h>
 
+/* Interrupted while it preprocesses, the library crashes; without preprocessing it aborts on some
+ * programs of a few columns. So preprocessing is for tiny programs, and those get time to end. */
+static const size_t TINY_COLUMNS = 64;
+static const double TINY_TIME_S = 0.5;
+
 /* COIN's word for no bound. */
 #define COIN_INFINITY 1e30
 
@@ -109,14 +114,15 @@ static void give_start(Cbc_Model *model, const es_problem *problem, const es_pro
     Cbc_setMIPStartI(model, count, cols, values);
 }
 
-static void set_parameters(Cbc_Model *model, const es_plan_opts *opts, bool costless, double left_s)
+static void set_parameters(Cbc_Model *model, const es_plan_opts *opts, bool costless, bool tiny,
+                           double left_s)
 {
     char text[64];
     Cbc_setLogLevel(model, 0);
     Cbc_setParameter(model, "slogLevel", "0");
     Cbc_setParameter(model, "timeMode", "elapsed");
-    /* Interrupted while it preprocesses, the library crashes; these programs gain little by it. */
-    Cbc_setParameter(model, "preprocess", "off");
+    if (!tiny)
+        Cbc_setParameter(model, "preprocess", "off");
     (void)snprintf(text, sizeof text, "%.3f", left_s);
     Cbc_setParameter(model, "seconds", text);
     (void)snprintf(text, sizeof text, "%.17g", costless ? 1.0 : opts->gap_relative);
@@ -199,11 +205,14 @@ static es_status run_cbc(es_arena *arena, const es_problem *problem, const es_pl
     double *start_values = ES_TAKE_ARRAY(arena, double, start_max);
     if (start_cols == NULL || start_values == NULL)
         return es_arena_full(arena, "start", err);
+    bool tiny = program.col_cost.count <= TINY_COLUMNS;
+    if (tiny)
+        left_s = fmax(left_s, TINY_TIME_S);
     Cbc_Model *model = Cbc_newModel();
     if (model == NULL)
         return es_fail(err, ES_ERR_NOMEM, "plan: no memory for the solver");
     load_model(model, &program, &coin);
-    set_parameters(model, opts, coin.costless, left_s);
+    set_parameters(model, opts, coin.costless, tiny, left_s);
     if (start != NULL)
         give_start(model, problem, &program, start, start_cols, start_values);
     es_clock *clock = es_clock_system(); /* what the library goes by */
