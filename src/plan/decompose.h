@@ -12,6 +12,7 @@
 #define ES_PLAN_DECOMPOSE_H
 
 #include "base/pool.h"
+#include "base/rng.h"
 #include "plan/internal.h"
 
 /* Hosts of a node that classes may choose between are valued together, so many at most. */
@@ -223,6 +224,7 @@ typedef struct es_dive_opts {
     double fix_share;    /* of the hosts still to be opened, fixed at a time */
     double factor;
     double weight;
+    const uint8_t *fixing; /* [host_count] to start with, or NULL */
 } es_dive_opts;
 
 es_dive_opts es_dive_opts_default(void);
@@ -231,5 +233,70 @@ es_dive_opts es_dive_opts_default(void);
  * an ascent of its own that starts from prices; out_open [host_count]. */
 es_status es_dive(es_arena *arena, es_ascent *dive, const es_multipliers *prices, es_dive_opts opts,
                   const es_deadline *deadline, bool *out_open, es_error *err) ES_MUST_CHECK;
+
+/* Prices of the whole, as prices of the part: where to start from. */
+void es_sub_prices(const es_sub *sub, const es_layout *whole, const es_multipliers *prices,
+                   const es_layout *part, es_multipliers *out);
+
+/* ---- large neighbourhoods (lns.c) ---- */
+
+typedef struct es_lns {
+    const es_layout *layout;
+    const es_multipliers *prices; /* the best */
+    const es_relaxed *answer;     /* at these */
+    bool *path_in;                /* [path_count] paths worth a look at these prices */
+    const es_plan_opts *opts;
+    const es_deadline *deadline;
+    es_pool *pool; /* NULL: one at a time */
+    uint32_t lane_count;
+    es_rng rng;
+    double *blame;      /* [node_count] part of the gap that a node is to blame for */
+    uint32_t *visits;   /* [node_count] */
+    uint32_t node_count; /* nodes per neighbourhood */
+    uint32_t dull;      /* neighbourhoods in a row without a better solution */
+    uint64_t tried;
+    uint64_t won;
+} es_lns;
+
+es_status es_lns_init(es_lns *lns, es_arena *arena, const es_layout *layout,
+                      const es_multipliers *prices, const es_relaxed *answer,
+                      const es_plan_opts *opts, const es_deadline *deadline, es_pool *pool,
+                      es_error *err) ES_MUST_CHECK;
+
+/* One neighbourhood per lane from now, which is made better in place; cost is kept along. */
+es_status es_lns_round(es_lns *lns, es_solution *now, double *cost, bool exact,
+                       es_error *err) ES_MUST_CHECK;
+
+/* What a warm start keeps of an earlier solve. */
+typedef struct es_decompose_memory {
+    uint32_t class_count;
+    uint32_t node_count;
+    size_t count;
+    double *prices; /* [count] as es_multipliers */
+} es_decompose_memory;
+
+/* What a solve did, for the report. */
+typedef struct es_decompose_trace {
+    double bound_s; /* when the ascent was done, seconds since the start */
+    double first_s; /* when there was a first solution */
+    double first_cost;
+    uint64_t step_count;
+    uint64_t neighbourhoods;
+    uint64_t neighbourhoods_won;
+    bool core_solved; /* the core program proved the gap */
+} es_decompose_trace;
+
+/* Decomposition: bound by prices, first solution by a core program or a dive, better ones by
+ * neighbourhoods. start, warm, out_memory and out_trace may be NULL. */
+es_status es_solve_decomposition_warm(es_arena *arena, const es_problem *problem,
+                                      const es_plan_opts *opts, const es_deadline *deadline,
+                                      const es_solution *start, const es_decompose_memory *warm,
+                                      es_solution **out_solution, es_decompose_memory *out_memory,
+                                      es_decompose_trace *out_trace, es_error *err) ES_MUST_CHECK;
+
+es_status es_solve_decomposition(es_arena *arena, const es_problem *problem,
+                                 const es_plan_opts *opts, const es_deadline *deadline,
+                                 const es_solution *start, es_solution **out_solution,
+                                 es_error *err) ES_MUST_CHECK;
 
 #endif

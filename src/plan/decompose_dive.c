@@ -89,6 +89,11 @@ es_status es_dive(es_arena *arena, es_ascent *dive, const es_multipliers *prices
     if (d.fixing == NULL || d.memory_left == NULL || candidates == NULL)
         return es_arena_full(arena, "dive", err);
     memcpy(d.memory_left, problem->memory_bytes, problem->node_count * sizeof(double));
+    for (uint32_t h = 0; opts.fixing != NULL && h < problem->host_count; h++) {
+        d.fixing[h] = opts.fixing[h];
+        if (d.fixing[h] == ES_FIX_OPEN)
+            d.memory_left[problem->hosts[h].node.index] -= problem->hosts[h].memory_bytes;
+    }
     es_ascent_restart(dive, prices, d.fixing, opts.factor, opts.weight);
     for (int round = 0; round < ROUNDS_MAX; round++) {
         double sum;

@@ -370,3 +370,44 @@ void es_sub_put(const es_sub *sub, const uint8_t *parts, const es_solution *part
     for (uint32_t r = 0; r < sub->problem.class_count; r++)
         whole_solution->refused[sub->classes[r]] = part->refused[r];
 }
+
+/* The slot of a class at a host, or NONE. Cells of a group stand in order of classes. */
+static uint32_t find_slot(const es_layout *layout, uint32_t r, uint32_t h)
+{
+    uint32_t g = layout->host_group[h];
+    uint32_t low = layout->group_cell_first[g];
+    uint32_t end = layout->group_cell_first[g + 1];
+    uint32_t high = end;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (layout->cell_class[middle] < r)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == end || layout->cell_class[low] != r)
+        return ES_INDEX_NONE;
+    for (uint32_t i = layout->cell_slot_first[low]; i < layout->cell_slot_first[low + 1]; i++)
+        if (layout->slot_host[i] == h)
+            return i;
+    return ES_INDEX_NONE;
+}
+
+void es_sub_prices(const es_sub *sub, const es_layout *whole, const es_multipliers *prices,
+                   const es_layout *part, es_multipliers *out)
+{
+    for (uint32_t i = 0; i < sub->problem.class_count; i++) {
+        out->pi[i] = prices->pi[sub->classes[i]];
+        out->kappa[i] = prices->kappa[sub->classes[i]];
+    }
+    for (uint32_t i = 0; i < sub->problem.node_count; i++)
+        out->mu[i] = prices->mu[sub->nodes[i]];
+    for (uint32_t i = 0; i < sub->problem.link_row_count; i++)
+        out->gamma[i] = prices->gamma[i];
+    for (uint32_t c = 0; c < part->cell_count; c++)
+        for (uint32_t i = part->cell_slot_first[c]; i < part->cell_slot_first[c + 1]; i++) {
+            uint32_t slot = find_slot(whole, sub->classes[part->cell_class[c]],
+                                      sub->hosts[part->slot_host[i]]);
+            out->rho[i] = slot != ES_INDEX_NONE ? prices->rho[slot] : 0.0;
+        }
+}

@@ -187,7 +187,8 @@ es_status es_config_decode(es_arena *arena, const uint8_t *bytes, size_t size, e
         return out_of_range(err, "node");
     if (config.workers > ES_NODE_WORKERS_MAX)
         return out_of_range(err, "number of workers");
-    if (!(config.slowdown >= 1) || !isfinite(config.slowdown))
+    if (!(config.slowdown >= 1 || config.slowdown <= 0) || !(config.slowdown >= 0) ||
+        !isfinite(config.slowdown))
         return out_of_range(err, "slowdown");
     if (config.queue_capacity == 0 || config.queue_capacity > QUEUE_MAX)
         return out_of_range(err, "queue capacity");

@@ -153,7 +153,7 @@ typedef struct es_config_segment {
     uint32_t segment; /* index in the scenario */
     const char *name;
     const char *file;
-    int64_t hold_ns; /* least service time; 0: what was measured times the slowdown */
+    int64_t hold_ns; /* the scenario's service time on this hardware, >= 0 */
 } es_config_segment;
 
 typedef struct es_config_stage {
@@ -178,7 +178,7 @@ typedef struct es_config {
     const char *name;
     const char *ort_library; /* "": the default search */
     uint32_t workers;
-    double slowdown; /* >= 1 */
+    double slowdown; /* of the node's kind against the host, >= 1; 0: not told */
     uint32_t queue_capacity;
     uint32_t payload_max;      /* bytes of tensors in one message */
     double link_backlog_bytes; /* more waiting than this on a link: requests are refused */

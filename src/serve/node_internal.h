@@ -17,7 +17,6 @@ typedef struct es_node_segment {
     const es_config_segment *config;
     es_session *session;
     es_tensor input; /* type and shape; no data */
-    int64_t warm_ns; /* processor time of one run, measured when it was loaded */
     uint32_t output_count;
     es_tensor *outputs;    /* [output_count] type and shape; no data */
     size_t *output_places; /* [output_count] offset in a worker's scratch memory; SIZE_MAX: a free
@@ -66,10 +65,10 @@ typedef struct es_job {
 /* Processor time of the calling thread. */
 int64_t es_thread_cpu_ns(void);
 
-/* Service time of the emulated machine for a run that took cpu_ns here. warm_ns of it are slowed
- * down: what goes beyond (cold caches after waking up, other processes) is this machine's and
- * counts once. At least hold_ns. */
-int64_t es_stage_service_ns(int64_t cpu_ns, int64_t warm_ns, int64_t hold_ns, double slowdown);
+/* Service time of the emulated machine for a run that took cpu_ns here: hold_ns, which stands for
+ * hold_ns / slowdown of this machine; what goes beyond (cold caches after waking up, other
+ * processes) is this machine's and counts once. slowdown 0: hold_ns alone. */
+int64_t es_stage_service_ns(int64_t cpu_ns, int64_t hold_ns, double slowdown);
 
 /* Runs the job's segment on in and writes what follows to out; scratch: models.scratch_bytes,
  * 64-byte aligned. out_cpu_ns: processor time taken. */

@@ -4,9 +4,7 @@
 #include <string.h>
 
 /* Room for outputs is aligned so that the library may use its fastest loads. */
-enum { PLACE_ALIGNMENT = 64, WARM_BATCHES_MIN = 3, WARM_BATCHES_MAX = 51, WARM_RUNS_MAX = 1024 };
-#define WARM_NS_MAX (60 * ES_NS_PER_MS)
-#define WARM_BATCH_NS ES_NS_PER_MS
+enum { PLACE_ALIGNMENT = 64, WARM_UP_COUNT = 5 };
 
 static const char *shape_text(const es_port *port, char *out, size_t size)
 {
@@ -67,13 +65,6 @@ void es_node_outputs_place(const es_node_segment *segment, uint8_t *scratch, es_
     }
 }
 
-static int compare_ns(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a;
-    int64_t right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
-
 static es_status run_once(const es_node_segment *segment, const es_tensor *input, uint8_t *scratch,
                           es_error *err)
 {
@@ -85,48 +76,22 @@ static es_status run_once(const es_node_segment *segment, const es_tensor *input
     return ES_OK;
 }
 
-/* Processor time of one run, over a batch long enough that reading the clock does not count. */
-static es_status time_batch(const es_node_segment *segment, const es_tensor *input,
-                            uint8_t *scratch, int64_t *inout_runs, int64_t *out_ns, es_error *err)
+/* The first runs of a model allocate: they belong to loading. */
+static es_status warm_up(const es_node_segment *segment, size_t scratch_bytes, es_error *err)
 {
-    for (;;) {
-        int64_t before_ns = es_thread_cpu_ns();
-        for (int64_t i = 0; i < *inout_runs; i++)
-            ES_TRY(run_once(segment, input, scratch, err));
-        int64_t taken_ns = es_thread_cpu_ns() - before_ns;
-        *out_ns = taken_ns / *inout_runs;
-        if (taken_ns >= WARM_BATCH_NS || *inout_runs >= WARM_RUNS_MAX)
-            return ES_OK;
-        *inout_runs *= 2;
-    }
-}
-
-/* The first run of a model allocates: it belongs to loading. Then the median of some batches is
- * what a run takes when everything is warm. */
-static es_status warm_up(es_node_segment *segment, size_t scratch_bytes, es_error *err)
-{
-    int64_t taken_ns[WARM_BATCHES_MAX];
-    int64_t runs = 1;
-    size_t count = 0;
     es_tensor input = segment->input;
     uint8_t *zeros = calloc(1, input.size_bytes > 0 ? input.size_bytes : 1);
     uint8_t *scratch = es_node_scratch_new(scratch_bytes);
-    if (zeros == NULL || scratch == NULL) {
-        free(zeros);
-        free(scratch);
-        return es_fail(err, ES_ERR_NOMEM, "no memory for an input of %zu bytes and outputs of %zu",
-                       input.size_bytes, scratch_bytes);
-    }
+    es_status status = ES_OK;
+    if (zeros == NULL || scratch == NULL)
+        status =
+            es_fail(err, ES_ERR_NOMEM, "no memory for an input of %zu bytes and outputs of %zu",
+                    input.size_bytes, scratch_bytes);
     input.data = zeros;
-    es_status status = run_once(segment, &input, scratch, err);
-    int64_t until_ns = es_clock_now_ns(es_clock_system()) + WARM_NS_MAX;
-    while (status == ES_OK && count < WARM_BATCHES_MAX &&
-           (count < WARM_BATCHES_MIN || es_clock_now_ns(es_clock_system()) < until_ns))
-        status = time_batch(segment, &input, scratch, &runs, &taken_ns[count++], err);
+    for (int i = 0; i < WARM_UP_COUNT && status == ES_OK; i++)
+        status = run_once(segment, &input, scratch, err);
     free(zeros);
     free(scratch);
-    qsort(taken_ns, count, sizeof taken_ns[0], compare_ns);
-    segment->warm_ns = count > 0 && status == ES_OK ? taken_ns[count / 2] : 0;
     return status;
 }
 

@@ -90,19 +90,17 @@ static es_status host(es_run *run, uint32_t v, uint32_t s, es_error *err)
     const es_scenario *scenario = run->scenario;
     const es_segment *segment = &scenario->segments[s];
     es_config *config = &run->nodes[v].config;
-    const es_kind *kind = &scenario->kinds[scenario->node_kinds[v]];
     if (segment->file == NULL)
         return es_fail(err, ES_ERR_ARG,
                        "segment '%s' has no model file, and a run needs one for what the plan "
                        "hosts",
                        segment->name);
     double time_s = es_scenario_service(scenario, (es_segment_id){s}, (es_node_id){v}).time_s;
-    bool emulated = kind->slowdown >= 1;
     config->segments[config->segment_count++] = (es_config_segment){
         .segment = s,
         .name = segment->name,
         .file = segment->file,
-        .hold_ns = !emulated && isfinite(time_s) ? es_ns_from_s(time_s) : 0,
+        .hold_ns = isfinite(time_s) ? es_ns_from_s(time_s) : 0,
     };
     return ES_OK;
 }
@@ -139,7 +137,7 @@ static void fill_node(es_run *run, uint32_t v)
     config->node_count = run->node_count;
     config->name = node->name;
     config->ort_library = run->opts.ort_library != NULL ? run->opts.ort_library : "";
-    config->slowdown = kind->slowdown >= 1 ? kind->slowdown : 1;
+    config->slowdown = kind->slowdown;
     config->queue_capacity = run->opts.queue_capacity;
     config->payload_max = ES_PAYLOAD_SIZE_MAX;
     config->link_backlog_bytes = LINK_BACKLOG_BYTES;

@@ -15,12 +15,11 @@ int64_t es_thread_cpu_ns(void)
     return (int64_t)now.tv_sec * ES_NS_PER_S + now.tv_nsec;
 }
 
-int64_t es_stage_service_ns(int64_t cpu_ns, int64_t warm_ns, int64_t hold_ns, double slowdown)
+int64_t es_stage_service_ns(int64_t cpu_ns, int64_t hold_ns, double slowdown)
 {
-    int64_t slowed_ns = cpu_ns < warm_ns ? cpu_ns : warm_ns;
-    double wanted_ns = slowdown * (double)slowed_ns + (double)(cpu_ns - slowed_ns);
-    if (wanted_ns < (double)hold_ns)
-        return hold_ns;
+    double warm_ns = slowdown > 0 ? (double)hold_ns / slowdown : (double)cpu_ns;
+    double cold_ns = (double)cpu_ns > warm_ns ? (double)cpu_ns - warm_ns : 0;
+    double wanted_ns = (double)hold_ns + cold_ns;
     return wanted_ns < SERVICE_MAX_NS ? (int64_t)llround(wanted_ns) : (int64_t)SERVICE_MAX_NS;
 }
 

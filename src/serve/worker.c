@@ -28,8 +28,7 @@ static void run_job(es_worker *worker, es_clock *clock, es_job *job)
     atomic_store(&worker->since_ns, job->start_ns);
     job->status = es_stage_run(job, worker->scratch, &cpu_ns, &job->err);
     const es_node_segment *segment = job->stage->segment;
-    int64_t wanted_ns =
-        es_stage_service_ns(cpu_ns, segment->warm_ns, segment->config->hold_ns, workers->slowdown);
+    int64_t wanted_ns = es_stage_service_ns(cpu_ns, segment->config->hold_ns, workers->slowdown);
     job->end_ns = es_clock_now_ns(clock);
     if (wanted_ns > job->end_ns - job->start_ns) {
         job->end_ns = job->start_ns + wanted_ns;
