@@ -108,7 +108,7 @@ static es_status read_host_times(es_cli *cli, const es_doc *root, const es_scena
     if (host_time_s == NULL)
         return es_arena_full(cli->arena, "host times", err);
     for (uint32_t i = 0; i < given->segment_count; i++)
-        host_time_s[i] = NAN;
+        host_time_s[i] = (double)NAN;
     for (size_t i = 0; i < times->as.list.count; i++) {
         const es_doc *entry = times->as.list.items[i];
         const char *name = NULL;

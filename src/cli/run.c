@@ -73,7 +73,7 @@ static es_status profile_segments(es_cli *cli, const options *chosen, es_record 
         return es_arena_full(cli->arena, "host times", err);
     record->host_time_s = host_time_s;
     for (uint32_t i = 0; i < scenario->segment_count; i++)
-        host_time_s[i] = NAN;
+        host_time_s[i] = (double)NAN;
     if (chosen->no_profile)
         return ES_OK;
     es_runtime_opts runtime_opts = es_runtime_opts_default();

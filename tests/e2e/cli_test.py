@@ -60,9 +60,9 @@ class Mistakes(Case):
         good = (ROOT / EXAMPLE).read_text()
         for change, expected in [
             (("deadline_ms: 80", "deadline_ms: -80"), ["tasks[0].deadline_ms", "-80"]),
-            (("tier: edge", "tier: egde"), ["nodes[2].tier", "egde", "edge"]),
-            (("rate_rps: 20", "rate_rps: 0"), ["demand[0].rate_rps"]),
-            (("idle_w: 0.3", "idle_w: .nan"), ["kinds[0]", ".nan is not a finite number"]),
+            (("tier: edge", "tier: egde"), ["nodes[3].tier", "egde", "edge"]),
+            (("rate_rps: 40", "rate_rps: 0"), ["demand[0].rate_rps"]),
+            (("idle_w: 0.05", "idle_w: .nan"), ["kinds[0]", ".nan is not a finite number"]),
             (("pipelines:", "pipelinse:"), ["pipelinse", "pipelines"]),
             (("reach: 0.1285", "reach: 1.5"), ["reach", "1.5"]),
             (("name: hall, tier", "name: sensor-1, tier"), ["sensor-1"]),
