@@ -250,10 +250,10 @@ typedef struct es_lns {
     es_pool *pool; /* NULL: one at a time */
     uint32_t lane_count;
     es_rng rng;
-    double *blame;      /* [node_count] part of the gap that a node is to blame for */
-    uint32_t *visits;   /* [node_count] */
+    double *blame;       /* [node_count] part of the gap that a node is to blame for */
+    uint32_t *visits;    /* [node_count] */
     uint32_t node_count; /* nodes per neighbourhood */
-    uint32_t dull;      /* neighbourhoods in a row without a better solution */
+    uint32_t dull;       /* neighbourhoods in a row without a better solution */
     uint64_t tried;
     uint64_t won;
 } es_lns;

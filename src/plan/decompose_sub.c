@@ -406,8 +406,8 @@ void es_sub_prices(const es_sub *sub, const es_layout *whole, const es_multiplie
         out->gamma[i] = prices->gamma[i];
     for (uint32_t c = 0; c < part->cell_count; c++)
         for (uint32_t i = part->cell_slot_first[c]; i < part->cell_slot_first[c + 1]; i++) {
-            uint32_t slot = find_slot(whole, sub->classes[part->cell_class[c]],
-                                      sub->hosts[part->slot_host[i]]);
+            uint32_t slot =
+                find_slot(whole, sub->classes[part->cell_class[c]], sub->hosts[part->slot_host[i]]);
             out->rho[i] = slot != ES_INDEX_NONE ? prices->rho[slot] : 0.0;
         }
 }
