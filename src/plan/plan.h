@@ -106,6 +106,225 @@ es_status es_plan_check(es_arena *arena, const es_plan *plan, const es_scenario 
                         double tolerance, const es_plan_violation **out_violations,
                         size_t *out_count, es_error *err) ES_MUST_CHECK;
 
+/* ---- split.c: one model over a chain of nodes ---- */
+
+enum { ES_SPLIT_LAYERS_MAX = 4096, ES_SPLIT_NODES_MAX = 16 };
+
+/* What lies between two neighbouring cut points: the least that can be moved. */
+typedef struct es_split_layer {
+    const char *output;  /* tensor it ends in; NULL: the outputs of the model */
+    double macs;         /* 0: none or unknown */
+    double host_time_s;  /* measured on a host; NAN: not measured */
+    double memory_bytes; /* of its weights, on the node that runs it */
+    double output_bytes; /* shipped when the next layer runs elsewhere; unused at the end */
+    double survival;     /* share of what reaches it that goes on behind it; 1: no exit here */
+} es_split_layer;
+
+/* The way between two nodes of the chain. */
+typedef struct es_split_hop {
+    double latency_s; /* INFINITY: no way */
+    double seconds_per_bit;
+    double bottleneck_seconds_per_bit; /* of its slowest link: what bounds the rate */
+    double energy_j_per_bit;
+} es_split_hop;
+
+/* Requests enter at node 0 and the answer returns there. Nodes are taken in order; any may be left
+ * out. All numbers >= 0; only times and hop latencies may be INFINITY (cannot). */
+typedef struct es_split_problem {
+    size_t layer_count; /* 1..ES_SPLIT_LAYERS_MAX */
+    size_t node_count;  /* 1..ES_SPLIT_NODES_MAX */
+    const es_split_layer *layers;
+    const double *time_s;       /* [node][layer] */
+    const double *energy_j;     /* [node][layer] */
+    const double *memory_bytes; /* [node] */
+    const double *processors;   /* [node], > 0: requests served side by side */
+    const es_split_hop *hops;   /* [from][to]; the same node: zeros */
+    double input_bytes;
+    double answer_bytes;
+} es_split_problem;
+
+typedef enum es_split_objective {
+    ES_SPLIT_LATENCY,    /* expected, over exits, with transfers and the way back */
+    ES_SPLIT_ENERGY,     /* expected, compute and network; ties by nothing */
+    ES_SPLIT_THROUGHPUT, /* least bottleneck of busy and transfer time; then least latency */
+    ES_SPLIT_OBJECTIVE_COUNT
+} es_split_objective;
+extern const char *const es_split_objective_names[ES_SPLIT_OBJECTIVE_COUNT];
+
+typedef struct es_split_opts {
+    es_split_objective objective; /* default latency */
+    double bottleneck_s_max;      /* 1 / the least throughput; default INFINITY: none */
+    uint32_t nodes_allowed;       /* bit k: node k may compute; default all */
+} es_split_opts;
+
+typedef struct es_split {
+    bool feasible;           /* false: no split keeps the limits; the rest is 0 */
+    const uint32_t *node_of; /* [layer_count], rising */
+    size_t segment_count;
+    double latency_s;     /* expected */
+    double energy_j;      /* expected */
+    double bottleneck_s;  /* 1 / the highest rate it sustains, each link and node for itself */
+    double shipped_bytes; /* expected, each transfer once: input, cuts and answer */
+} es_split;
+
+es_split_opts es_split_opts_default(void);
+
+/* The best split: proven, by dynamic programming over (first layer, last layer, node).
+ * O(L^2 K + L K^2) time, O(L K) memory. ES_ERR_ARG: a number out of range. */
+es_status es_split_solve(es_arena *arena, const es_split_problem *problem, es_split_opts opts,
+                         es_split *out_split, es_error *err) ES_MUST_CHECK;
+
+/* What a given split costs; feasible is false where memory, times or ways forbid it. node_of is
+ * kept. O(L). */
+es_split es_split_price(const es_split_problem *problem, const uint32_t *node_of);
+
+/* All splits of which none is beaten in both expected latency and bottleneck, by rising latency:
+ * one solve each, at most `max` of them. */
+es_status es_split_front(es_arena *arena, const es_split_problem *problem, size_t max,
+                         const es_split **out_splits, size_t *out_count,
+                         es_error *err) ES_MUST_CHECK;
+
+/* A model as a chain of layers, and where they come from: an ONNX file (cut at its single-tensor
+ * points; work in MACs) or a document of `estran profile` (measured times, scaled so that they add
+ * up to the whole's where they exceed it). */
+typedef struct es_split_model {
+    const char *name;
+    size_t layer_count;
+    es_split_layer *layers;
+    double input_bytes;
+    double answer_bytes;
+} es_split_model;
+
+es_status es_split_model_load(es_arena *arena, const char *path, const es_split_model **out_model,
+                              es_error *err) ES_MUST_CHECK;
+
+/* The problem of a model over nodes[count] of a scenario. Time of a layer: measured times the
+ * kind's slowdown, else MACs / macs_per_s; ES_ERR_ARG where a node has neither. */
+es_status es_split_layout(es_arena *arena, const es_scenario *scenario, const es_split_model *model,
+                          const es_node_id *nodes, size_t count,
+                          const es_split_problem **out_problem, es_error *err) ES_MUST_CHECK;
+
+/* ---- hedonic.c: many small devices choose their gateway or server ---- */
+
+#define ES_HEDONIC_ALONE UINT32_MAX
+
+/* What everyone at a resource gets from its load:
+ *   gain * (1 - exp(-load / gain_load)) - price * load^power - loss * (1 - exp(-2 load))
+ * learning from company, congestion, packets lost in pure ALOHA. */
+typedef struct es_hedonic_resource {
+    double gain, gain_load; /* >= 0; gain_load > 0 where gain > 0 */
+    double price, power;    /* >= 0; power > 0 where price > 0 */
+    double loss;            /* >= 0 */
+    double load_max;        /* nobody joins above it; INFINITY: no limit */
+} es_hedonic_resource;
+
+/* Player i at resource g has utility value + net_g(load of g); alone it has alone[i]. */
+typedef struct es_hedonic_game {
+    uint32_t player_count;
+    uint32_t resource_count;
+    const es_hedonic_resource *resources;
+    const uint32_t *first;           /* [player_count + 1]: choices of player i are first[i] .. */
+    const uint32_t *choice_resource; /* different ones within a player */
+    const double *choice_value;      /* finite */
+    const double *choice_load;       /* > 0: what the player adds to the load; NULL: 1 everywhere */
+    const double *alone;             /* [player_count]; NULL: staying alone is no choice */
+} es_hedonic_game;
+
+typedef enum es_hedonic_stability {
+    ES_HEDONIC_NASH,       /* nobody gains by moving */
+    ES_HEDONIC_INDIVIDUAL, /* nobody gains by moving to where no member loses by it */
+    ES_HEDONIC_STABILITY_COUNT
+} es_hedonic_stability;
+
+/* A function that every improving move raises; with one, moving ends by itself. */
+typedef enum es_hedonic_potential {
+    ES_HEDONIC_EXACT,    /* loads depend on the resource alone: by exactly what the mover gains */
+    ES_HEDONIC_WEIGHTED, /* loads on the player alone, linear price: by its load times the gain */
+    ES_HEDONIC_NONE,     /* not known to have one: history makes it end */
+    ES_HEDONIC_POTENTIAL_COUNT
+} es_hedonic_potential;
+
+typedef struct es_hedonic_opts {
+    es_hedonic_stability stability; /* default Nash */
+    double epsilon;                 /* least gain worth a move, > 0; default 1e-9 */
+    uint32_t pass_max;              /* default 10000 */
+    uint64_t seed;                  /* of the order in which players move; default 1 */
+    bool history;          /* nobody joins twice the same set of players; default false: only where
+                              there is no potential */
+    const uint32_t *start; /* [player_count] resources or ES_HEDONIC_ALONE; NULL: each at the choice
+                              of highest value that has room */
+} es_hedonic_opts;
+
+typedef struct es_hedonic {
+    const uint32_t *resource_of; /* [player_count], or ES_HEDONIC_ALONE */
+    double welfare;              /* sum of utilities */
+    uint64_t move_count;
+    uint32_t pass_count;
+    uint32_t unstable_count; /* players that would still move: 0 unless pass_max or history */
+    es_hedonic_potential potential;
+} es_hedonic;
+
+es_hedonic_opts es_hedonic_opts_default(void);
+es_hedonic_potential es_hedonic_potential_kind(const es_hedonic_game *game);
+
+/* Best responses in random order until a pass moves nobody. O(choices) per pass. ES_ERR_ARG: a
+ * number out of range, or a player with no choice; the seed decides everything. */
+es_status es_hedonic_solve(es_arena *arena, const es_hedonic_game *game, es_hedonic_opts opts,
+                           es_hedonic *out_partition, es_error *err) ES_MUST_CHECK;
+
+/* Potential of a partition (of the kind above; NAN: none). O(players log players). */
+es_status es_hedonic_potential_of(es_arena *scratch, const es_hedonic_game *game,
+                                  const uint32_t *resource_of, double *out_potential,
+                                  es_error *err) ES_MUST_CHECK;
+
+/* The planner's optimum: the partition of highest welfare, whether anybody likes it or not. */
+typedef struct es_hedonic_optimum {
+    const uint32_t *resource_of;
+    double welfare; /* of that partition */
+    double bound;   /* no partition has more: enumeration when small, else Lagrangian */
+    bool exact;     /* welfare is the optimum */
+} es_hedonic_optimum;
+
+/* partition: where to start from. O(choices) per round, a bounded number of rounds. */
+es_status es_hedonic_optimum_of(es_arena *arena, const es_hedonic_game *game,
+                                const es_hedonic *partition, es_hedonic_optimum *out_optimum,
+                                es_error *err) ES_MUST_CHECK;
+
+/* optimum over welfare as a ratio >= 1 of gains (both > 0) or of costs (both < 0); 1 when equal,
+ * INFINITY when their signs differ. Any upper bound in the optimum's place gives an upper bound. */
+double es_hedonic_anarchy(double welfare, double optimum);
+
+/* ---- lora.c: LoRa as a link (Semtech AN1200.13, EU868) ---- */
+
+typedef struct es_lora {
+    uint32_t spreading_factor; /* 7..12 */
+    double bandwidth_hz;       /* default 125e3 */
+    uint32_t payload_bytes;    /* of the application, without the header */
+    uint32_t header_bytes;     /* LoRaWAN's; default 13 */
+    uint32_t preamble_symbols; /* default 8 */
+    uint32_t coding_rate;      /* 1..4 for 4/5..4/8; default 1 */
+    bool crc;                  /* default true: uplinks have it */
+    bool implicit_header;      /* default false */
+    double duty_max;           /* share of time on air allowed, (0, 1]; default 0.01 */
+    double transmit_w;         /* default 44 mA at 3.3 V */
+} es_lora;
+
+es_lora es_lora_default(uint32_t spreading_factor, uint32_t payload_bytes);
+
+/* ES_ERR_ARG: a field out of range, or more payload than EU868 allows (51, 115, 222 bytes). */
+es_status es_lora_check(const es_lora *lora, es_error *err) ES_MUST_CHECK;
+
+/* Of a checked es_lora. */
+double es_lora_airtime_s(const es_lora *lora);                  /* of one packet */
+double es_lora_silence_s(const es_lora *lora);                  /* after it, for the duty cycle */
+double es_lora_bytes_per_day(const es_lora *lora);              /* of the application, at most */
+double es_lora_aloha_success(double device_count, double duty); /* each on air this share: e^-2Nd */
+
+/* A one-way link from device to gateway: airtime of one packet as latency, what the duty cycle
+ * sustains as bandwidth, joules per bit of the application, ALOHA success against the others that
+ * use the spreading factor at full duty as availability. Ends are left for the caller. */
+es_link es_lora_link(const es_lora *lora, double other_count);
+
 /*
  * "Do what this plan says": implemented by simulate, serve and later kube; the outcome they write
  * is the same document. cli wires them.
