@@ -190,38 +190,45 @@ static void read_answer(Cbc_Model *model, const es_problem *problem, const es_pr
     solution->quality = proven ? ES_PLAN_OPTIMAL : ES_PLAN_FEASIBLE;
 }
 
-static es_status run_cbc(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
-                         double left_s, const es_solution *start, es_solution *solution,
-                         es_error *err)
+es_status es_program_solve(es_arena *arena, const es_problem *problem, const es_program *program,
+                           double size, const es_plan_opts *opts, double left_s,
+                           const es_solution *start, es_solution *solution, es_error *err)
 {
-    es_program program;
     coin_arrays coin;
-    ES_TRY(es_program_build(arena, problem, NULL, &program, err));
-    double size =
-        start != NULL ? es_solution_cost(problem, start) : es_problem_relaxed_bound(problem);
-    ES_TRY(take_coin(arena, &program, size, &coin, err));
-    size_t start_max = program.col_cost.count + 2 * (size_t)problem->host_count;
+    ES_TRY(take_coin(arena, program, size, &coin, err));
+    size_t start_max = program->col_cost.count + 2 * (size_t)problem->host_count;
     int *start_cols = ES_TAKE_ARRAY(arena, int, start_max);
     double *start_values = ES_TAKE_ARRAY(arena, double, start_max);
     if (start_cols == NULL || start_values == NULL)
         return es_arena_full(arena, "start", err);
-    bool tiny = program.col_cost.count <= TINY_COLUMNS;
+    bool tiny = program->col_cost.count <= TINY_COLUMNS;
     if (tiny)
         left_s = fmax(left_s, TINY_TIME_S);
     Cbc_Model *model = Cbc_newModel();
     if (model == NULL)
         return es_fail(err, ES_ERR_NOMEM, "plan: no memory for the solver");
-    load_model(model, &program, &coin);
+    load_model(model, program, &coin);
     set_parameters(model, opts, coin.costless, tiny, left_s);
     if (start != NULL)
-        give_start(model, problem, &program, start, start_cols, start_values);
+        give_start(model, problem, program, start, start_cols, start_values);
     es_clock *clock = es_clock_system(); /* what the library goes by */
     int64_t start_ns = es_clock_now_ns(clock);
     (void)Cbc_solve(model); /* its answer is asked for below, state by state */
     coin.in_time = es_s_from_ns(es_clock_now_ns(clock) - start_ns) < 0.95 * left_s;
-    read_answer(model, problem, &program, opts, &coin, solution);
+    read_answer(model, problem, program, opts, &coin, solution);
     Cbc_deleteModel(model);
     return ES_OK;
+}
+
+static es_status run_cbc(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
+                         double left_s, const es_solution *start, es_solution *solution,
+                         es_error *err)
+{
+    es_program program;
+    ES_TRY(es_program_build(arena, problem, NULL, &program, err));
+    double size =
+        start != NULL ? es_solution_cost(problem, start) : es_problem_relaxed_bound(problem);
+    return es_program_solve(arena, problem, &program, size, opts, left_s, start, solution, err);
 }
 
 /* A problem without paths needs no solver: everything is refused, or nothing can be. */

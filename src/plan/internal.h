@@ -191,6 +191,14 @@ es_status es_program_build(es_arena *arena, const es_problem *problem, const boo
 es_status es_program_columns(es_arena *arena, const es_program *program, int **out_starts,
                              int **out_rows, double **out_values, es_error *err) ES_MUST_CHECK;
 
+/* Branch and cut on a program of the problem, rows and costs as they stand in it. size: about what
+ * the objective will be, for scaling; 0: unknown. start may be NULL. Fills solution's shares, hosts,
+ * quality and bound; nothing is tidied. */
+es_status es_program_solve(es_arena *arena, const es_problem *problem, const es_program *program,
+                           double size, const es_plan_opts *opts, double left_s,
+                           const es_solution *start, es_solution *solution,
+                           es_error *err) ES_MUST_CHECK;
+
 /* Exact by branch and cut. start may be NULL. */
 es_status es_solve_exact(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
                          const es_deadline *deadline, const es_solution *start,
