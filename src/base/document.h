@@ -2,7 +2,8 @@
  * document: one tree for YAML and JSON, in which every value knows file:line:column.
  *
  * Reads YAML 1.1 (libyaml; scalars resolved by the YAML 1.2 core schema: null, true/false, int,
- * float; quoted scalars are texts) or JSON (jansson), and writes canonical JSON. Trees live in the
+ * float; quoted scalars are texts) or JSON (structure and places are ours, since jansson keeps no
+ * places; it decodes texts with escapes), and writes canonical JSON. Trees live in the
  * arena and are read-only. Duplicate keys, NaN, infinities, several YAML documents, unknown tags,
  * more than ES_DOC_DEPTH_MAX levels or ES_DOC_VALUES_MAX values (aliases count each time) are
  * errors. Errors start with `file:line:column: `, then `path.to[3].key: ` where there is one.

@@ -6,7 +6,6 @@ typedef struct options {
     const char *name;
     const char *listen;
     int64_t ready_fd;
-    int64_t queue;
     const char *ort_library;
 } options;
 
@@ -23,14 +22,6 @@ static const es_option rows[] = {
      .value = "ADDRESS:PORT",
      .fallback = "127.0.0.1:0",
      .help = "port 0 takes any free one"},
-    {.name = "queue",
-     .type = ES_OPTION_INT,
-     .offset = offsetof(options, queue),
-     .value = "REQUESTS",
-     .fallback = "1024",
-     .min = 1,
-     .max = 1e6,
-     .help = "how many may wait; more are refused"},
     {.name = "ready-fd",
      .type = ES_OPTION_INT,
      .offset = offsetof(options, ready_fd),
@@ -62,7 +53,6 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     opts.address = es_arena_text_n(cli->arena, chosen->listen, (size_t)(colon - chosen->listen));
     opts.port = (uint16_t)port;
     opts.ready_fd = (int)chosen->ready_fd;
-    opts.queue_capacity = (uint32_t)chosen->queue;
     opts.ort_library = chosen->ort_library;
     return es_node_serve(opts, cli->stop, err);
 }
@@ -75,7 +65,8 @@ const es_verb es_verb_node = {
     .details =
         "'estran run' starts one per node of the scenario and tells it what to host. The node\n"
         "prints 'ready PORT', serves until its controller's connection ends, and listens on\n"
-        "loopback unless told otherwise. There is no authentication yet: keep it there.",
+        "loopback unless told otherwise. A controller must present the token of the environment\n"
+        "variable ESTRAN_NODE_TOKEN when that is set, as 'estran run' does; nothing is encrypted.",
     .file_min = 0,
     .file_max = 0,
     .options = rows,

@@ -11,6 +11,7 @@ typedef struct options {
     double budget;
     double precision;
     double pause;
+    es_cli_texts dims;
     bool no_cuts;
     const char *ort_library;
 } options;
@@ -66,6 +67,11 @@ static const es_option rows[] = {
      .min = 0,
      .max = 1,
      .help = "idle before each run: what a lone request meets; 0: back to back"},
+    {.name = "dim",
+     .type = ES_OPTION_TEXTS,
+     .offset = offsetof(options, dims),
+     .value = "NAME=VALUE",
+     .help = "value of a free dimension, else 1; may be given several times"},
     {.name = "no-cuts",
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, no_cuts),
@@ -146,6 +152,28 @@ static void show(es_cli *cli, const es_profile *profile, es_text *out)
         es_text_format(out, "no segments: %s\n", profile->segment_note);
 }
 
+static es_status parse_dims(es_cli *cli, const es_cli_texts *given, es_profile_opts *opts,
+                            es_error *err)
+{
+    es_profile_dim *dims = ES_TAKE_ARRAY(cli->arena, es_profile_dim, given->count);
+    if (dims == NULL)
+        return es_arena_full(cli->arena, "dims", err);
+    for (size_t i = 0; i < given->count; i++) {
+        const char *equals = strchr(given->items[i], '=');
+        if (equals == NULL || equals == given->items[i] ||
+            !es_text_to_int64(equals + 1, &dims[i].value) || dims[i].value < 1)
+            return es_fail(err, ES_ERR_ARG, "--dim: '%s' must be NAME=VALUE with a value >= 1",
+                           given->items[i]);
+        dims[i].name =
+            es_arena_text_n(cli->arena, given->items[i], (size_t)(equals - given->items[i]));
+        if (dims[i].name == NULL)
+            return es_arena_full(cli->arena, "dims", err);
+    }
+    opts->dims = dims;
+    opts->dim_count = given->count;
+    return ES_OK;
+}
+
 static es_status measure(es_cli *cli, const options *chosen, es_runtime *runtime, const char *path,
                          const es_profile **out, es_error *err)
 {
@@ -159,6 +187,7 @@ static es_status measure(es_cli *cli, const options *chosen, es_runtime *runtime
     opts.per_cut = !chosen->no_cuts;
     if (cli->seed != 0)
         opts.seed = (uint64_t)cli->seed;
+    ES_TRY(parse_dims(cli, &chosen->dims, &opts, err));
     opts.progress = show_progress;
     opts.progress_context = cli;
     es_status status = es_profile_run(cli->arena, runtime, path, opts, out, err);

@@ -16,6 +16,7 @@ typedef struct options {
     const char *output;
     double duration;
     double time_limit;
+    int64_t queue;
     bool no_baselines;
     bool no_profile;
     const char *ort_library;
@@ -43,6 +44,14 @@ static const es_option rows[] = {
      .min = 0.001,
      .max = 1e6,
      .help = "of each planning"},
+    {.name = "queue",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, queue),
+     .value = "REQUESTS",
+     .fallback = "1024",
+     .min = 1,
+     .max = 1e6,
+     .help = "how many may wait at a node; more are refused"},
     {.name = "no-baselines",
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, no_baselines),
@@ -170,6 +179,7 @@ static es_status play(es_cli *cli, const options *chosen, const es_scenario *sce
     opts.ort_library = chosen->ort_library;
     opts.seed = (uint64_t)cli->seed;
     opts.duration_s = chosen->duration;
+    opts.queue_capacity = (uint32_t)chosen->queue;
     opts.stop = cli->stop;
     opts.progress = show_progress;
     opts.progress_context = &about;

@@ -28,8 +28,7 @@ enum {
 
 es_node_opts es_node_opts_default(void)
 {
-    return (es_node_opts){
-        .name = "node", .address = "127.0.0.1", .ready_fd = 1, .queue_capacity = 1024};
+    return (es_node_opts){.name = "node", .address = "127.0.0.1", .ready_fd = 1};
 }
 
 /* ---- connections ---- */

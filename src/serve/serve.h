@@ -20,7 +20,6 @@ typedef struct es_node_opts {
     uint16_t port;           /* 0: any; the port is told to out_ready */
     int ready_fd;            /* the line "ready PORT\n" is written here; default 1 */
     const char *ort_library; /* NULL: the default search */
-    uint32_t queue_capacity; /* requests that may wait; default 1024; the run's choice counts */
     const char *token;       /* 32 hexadecimal digits that every connection must show; NULL: the
                                 environment variable ESTRAN_NODE_TOKEN; unset: none */
 } es_node_opts;

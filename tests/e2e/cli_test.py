@@ -45,6 +45,7 @@ class Mistakes(Case):
             (2, ["missing argument", "PLAN SCENARIO"], ["check", EXAMPLE]),
             (2, ["unknown option -x"], ["plan", "-x", EXAMPLE]),
             (2, ["must be ADDRESS:PORT"], ["node", "--listen", "nowhere"]),
+            (2, ["--dim: 'batch=0' must be NAME=VALUE"], ["profile", "--dim", "batch=0", "x.onnx"]),
         ]:
             with self.subTest(words=words):
                 self.fails(code, expected, *words)
