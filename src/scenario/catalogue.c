@@ -26,7 +26,7 @@ static es_status read_path(es_reader *reader, const es_doc *map, const char *key
 static es_status read_task(es_reader *reader, const es_doc *map, es_task *task, es_error *err)
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "input_bytes", "output_bytes", "deadline_ms",
-                              "quality_min", "samples", "labels"));
+                              "quality_min", "quality_min_each", "samples", "labels"));
     *task = (es_task){.deadline_s = (double)INFINITY};
     ES_TRY(es_scenario_names_add(reader->arena, &reader->tasks, map, &task->name, err));
     ES_TRY(
@@ -41,7 +41,8 @@ static es_status read_task(es_reader *reader, const es_doc *map, es_task *task, 
     ES_TRY(read_path(reader, map, "labels", &task->labels_file, err));
     if (task->labels_file != NULL && task->samples_file == NULL)
         return es_doc_fail(es_doc_find(map, "labels"), err, "labels without samples");
-    return es_doc_get_number(map, "quality_min", 0, 1, &task->quality_min, err);
+    ES_TRY(es_doc_get_number(map, "quality_min", 0, 1, &task->quality_min, err));
+    return es_doc_get_number(map, "quality_min_each", 0, 1, &task->quality_min_each, err);
 }
 
 static es_status read_tasks(es_reader *reader, const es_doc *root, es_error *err)

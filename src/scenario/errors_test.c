@@ -93,6 +93,18 @@ static void test_head(void **state)
         {EXTRA, "constraints: {replicas_min: 0}", "bad.yaml:10:29: constraints.replicas_min: "},
         {EXTRA, "constraints: {replicas_min: 3}",
          "constraints.replicas_min: 3 must be <= 2, the number of nodes"},
+        {EXTRA, "constraints: {hosts_max: 0}", "bad.yaml:10:26: constraints.hosts_max: "},
+        {EXTRA, "constraints: {replicas_min: 2, hosts_max: 1}",
+         "constraints.hosts_max: 1 must be >= 2, which replicas_min asks of one segment"},
+        {EXTRA, "constraints: {unsplittable: 1}", "constraints.unsplittable: "},
+        {EXTRA, "constraints: {energy_budget_w: 0}", "constraints.energy_budget_w: 0 must be > 0"},
+        {EXTRA, "constraints: {energy_budget_w: .nan}", ".nan is not a finite number"},
+        {EXTRA, "constraints: {carbon_budget_g_per_s: -1}", "constraints.carbon_budget_g_per_s: "},
+        {EXTRA, "constraints: {energy_budget_j: 1}", "did you mean 'energy_budget_w'"},
+        {TASKS, "tasks: [{name: t, input_bytes: 10, output_bytes: 2, quality_min_each: 1.5}]",
+         "quality_min_each"},
+        {DEMAND, "demand: [{task: t, at: a, rate_rps: 1, quality_min_each: -1}]",
+         "demand[0].quality_min_each"},
     };
     CHECK(cases);
 }

@@ -38,6 +38,7 @@ typedef struct es_task {
     double output_bytes;      /* shipped back to the entry node */
     double deadline_s;        /* INFINITY: none */
     double quality_min;       /* least average quality of a class; 0: none */
+    double quality_min_each;  /* least quality of every request; 0: none */
     const char *samples_file; /* requests to send in a run: records of input_bytes, back to back;
                                  NULL: drawn by the seed */
     const char *labels_file;  /* the right answer of each record, one byte: the index of the class;
@@ -101,8 +102,9 @@ typedef struct es_class {
     es_task_id task;
     es_node_id node;
     es_arrivals arrivals;
-    double deadline_s; /* the task's unless the class has its own */
-    double quality_min;
+    double deadline_s;       /* the task's unless the class has its own */
+    double quality_min;      /* on average */
+    double quality_min_each; /* of every request: pipelines below it do not exist */
 } es_class;
 
 /* Weights of cost = latency + quality + energy + carbon (ARCHITECTURE §3), per request. */
@@ -140,6 +142,10 @@ typedef struct es_scenario {
     const es_class *classes;
     es_objective objective;
     uint32_t replicas_min; /* >= 1: hosts per segment in use, so that replicas_min - 1 may fail */
+    bool unsplittable;     /* each class takes one path as a whole, or is refused as a whole */
+    uint32_t hosts_max;    /* hosted (node, segment) pairs at most; 0: no limit */
+    double energy_w_max;   /* dynamic, network and idle joules per second; 0: no limit */
+    double carbon_g_per_s_max; /* of the same joules; 0: no limit */
 } es_scenario;
 
 /* Reads, checks and seals. The scenario lives in the arena. */

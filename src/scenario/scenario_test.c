@@ -32,7 +32,7 @@ static const char full[] =
     "routes: {latency_weight: 1, energy_weight: 0.5, reference_bytes: 4096}\n"
     "tasks:\n"
     "  - {name: vibration, input_bytes: 4096, output_bytes: 16, deadline_ms: 100,\n"
-    "     quality_min: 0.9}\n"
+    "     quality_min: 0.9, quality_min_each: 0.85}\n"
     "  - {name: sound, input_bytes: 100, output_bytes: 4, samples: s.f32, labels: /l.u8}\n"
     "segments:\n"
     "  - {name: tiny, file: models/tiny.onnx, memory_mb: 0.1, output_bytes: 16,\n"
@@ -52,12 +52,13 @@ static const char full[] =
     "              {segment: big-tail, reach: 0.3, input: request}]}\n"
     "demand:\n"
     "  - {task: vibration, at: phone-1, rate_rps: 20, arrivals: constant, deadline_ms: 50,\n"
-    "     quality_min: 0.8}\n"
+    "     quality_min: 0.8, quality_min_each: 0.3}\n"
     "  - {task: vibration, at: [phone-2], rate_rps: 2}\n"
     "  - {task: sound, at: {tier: device}, rate_rps: 0.5}\n"
     "objective: {latency_per_s: 2, quality: 0.5, energy_per_j: 0.1, carbon_per_g: 3,\n"
     "            idle_per_j: 0.01, refusal_cost: 7}\n"
-    "constraints: {replicas_min: 2}\n";
+    "constraints: {replicas_min: 2, unsplittable: true, hosts_max: 5, energy_budget_w: 40,\n"
+    "              carbon_budget_g_per_s: 0.5}\n";
 
 typedef struct fixture {
     es_arena *arena;
@@ -104,6 +105,10 @@ static void test_head(void **state)
     assert_near(s->slot_s, 5);
     assert_int_equal(s->slot_count, 4);
     assert_int_equal(s->replicas_min, 2);
+    assert_true(s->unsplittable);
+    assert_int_equal(s->hosts_max, 5);
+    assert_near(s->energy_w_max, 40);
+    assert_near(s->carbon_g_per_s_max, 0.5);
     assert_near(s->objective.latency_per_s, 2);
     assert_near(s->objective.quality, 0.5);
     assert_near(s->objective.energy_per_j, 0.1);
@@ -271,6 +276,8 @@ static void test_demand(void **state)
     assert_near(s->classes[0].arrivals.rate_rps, 20);
     assert_near(s->classes[0].deadline_s, 0.05);
     assert_near(s->classes[0].quality_min, 0.8);
+    assert_near(s->classes[0].quality_min_each, 0.3);
+    assert_near(s->classes[1].quality_min_each, 0.85);
     assert_int_equal(s->classes[1].node.index, 1);
     assert_int_equal(s->classes[1].arrivals.kind, ES_ARRIVAL_POISSON);
     assert_near(s->classes[1].deadline_s, 0.1);
@@ -301,6 +308,10 @@ static void test_defaults(void **state)
     assert_near(s->slot_s, 10);
     assert_int_equal(s->slot_count, 1);
     assert_int_equal(s->replicas_min, 1);
+    assert_false(s->unsplittable);
+    assert_int_equal(s->hosts_max, 0);
+    assert_near(s->energy_w_max, 0);
+    assert_near(s->carbon_g_per_s_max, 0);
     assert_near(s->objective.latency_per_s, 1);
     assert_near(s->objective.quality, 1);
     assert_near(s->objective.energy_per_j, 0);

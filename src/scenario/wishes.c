@@ -71,7 +71,7 @@ static es_status add_at(es_demand_reader *demand, const es_doc *at, const es_cla
 static es_status read_entry(es_demand_reader *demand, const es_doc *map, es_error *err)
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "task", "at", "rate_rps", "arrivals", "deadline_ms",
-                              "quality_min"));
+                              "quality_min", "quality_min_each"));
     es_class entry = {.arrivals = {.kind = ES_ARRIVAL_POISSON}};
     ES_TRY(es_scenario_names_need(&demand->reader->tasks, map, "task", &entry.task.index, err));
     const es_task *task = &demand->reader->scenario->tasks[entry.task.index];
@@ -87,6 +87,8 @@ static es_status read_entry(es_demand_reader *demand, const es_doc *map, es_erro
         es_doc_find(map, "deadline_ms") == NULL ? task->deadline_s : deadline_ms / 1e3;
     entry.quality_min = task->quality_min;
     ES_TRY(es_doc_get_number(map, "quality_min", 0, 1, &entry.quality_min, err));
+    entry.quality_min_each = task->quality_min_each;
+    ES_TRY(es_doc_get_number(map, "quality_min_each", 0, 1, &entry.quality_min_each, err));
     const es_doc *at = NULL;
     ES_TRY(es_doc_need(map, "at", &at, err));
     return add_at(demand, at, &entry, err);
@@ -159,6 +161,19 @@ static es_status read_objective(es_objective *objective, const es_doc *root, es_
     return ES_OK;
 }
 
+/* At least as many as replicas ask for, at most every segment on every node. */
+static es_status read_hosts_max(es_scenario *scenario, const es_doc *map, es_error *err)
+{
+    int64_t hosts = 0;
+    ES_TRY(es_doc_get_int(map, "hosts_max", 1, UINT32_MAX, &hosts, err));
+    if (hosts > 0 && hosts < scenario->replicas_min)
+        return es_doc_fail(es_doc_find(map, "hosts_max"), err,
+                           "%lld must be >= %u, which replicas_min asks of one segment",
+                           (long long)hosts, (unsigned)scenario->replicas_min);
+    scenario->hosts_max = (uint32_t)hosts;
+    return ES_OK;
+}
+
 static es_status read_constraints(es_scenario *scenario, const es_doc *root, es_error *err)
 {
     scenario->replicas_min = 1;
@@ -166,7 +181,8 @@ static es_status read_constraints(es_scenario *scenario, const es_doc *root, es_
     ES_TRY(es_doc_get_map(root, "constraints", &map, err));
     if (map == NULL)
         return ES_OK;
-    ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "replicas_min"));
+    ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "replicas_min", "unsplittable", "hosts_max",
+                              "energy_budget_w", "carbon_budget_g_per_s"));
     int64_t replicas = 1;
     ES_TRY(es_doc_get_int(map, "replicas_min", 1, UINT32_MAX, &replicas, err));
     uint32_t nodes = es_network_node_count(scenario->network);
@@ -175,7 +191,12 @@ static es_status read_constraints(es_scenario *scenario, const es_doc *root, es_
                            "%lld must be <= %u, the number of nodes", (long long)replicas,
                            (unsigned)nodes);
     scenario->replicas_min = (uint32_t)replicas;
-    return ES_OK;
+    ES_TRY(es_doc_get_bool(map, "unsplittable", &scenario->unsplittable, err));
+    ES_TRY(es_scenario_field_get_positive(map, "energy_budget_w", ES_SCENARIO_POWER_W_MAX,
+                                          &scenario->energy_w_max, err));
+    ES_TRY(es_scenario_field_get_positive(map, "carbon_budget_g_per_s", ES_SCENARIO_CARBON_MAX,
+                                          &scenario->carbon_g_per_s_max, err));
+    return read_hosts_max(scenario, map, err);
 }
 
 es_status es_scenario_read_wishes(es_reader *reader, const es_doc *root, es_error *err)
