@@ -145,7 +145,7 @@ typedef struct es_split_problem {
 
 typedef enum es_split_objective {
     ES_SPLIT_LATENCY,    /* expected, over exits, with transfers and the way back */
-    ES_SPLIT_ENERGY,     /* expected, compute and network; ties by nothing */
+    ES_SPLIT_ENERGY,     /* expected, compute and network */
     ES_SPLIT_THROUGHPUT, /* least bottleneck of busy and transfer time; then least latency */
     ES_SPLIT_OBJECTIVE_COUNT
 } es_split_objective;
@@ -324,6 +324,97 @@ double es_lora_aloha_success(double device_count, double duty); /* each on air t
  * sustains as bandwidth, joules per bit of the application, ALOHA success against the others that
  * use the spreading factor at full duty as availability. Ends are left for the caller. */
 es_link es_lora_link(const es_lora *lora, double other_count);
+
+/* ---- Pareto front (pareto.c; docs/reference/pareto.md) ---- */
+
+/* What a front is between; all smaller is better, of the whole scenario per second. */
+typedef enum es_measure {
+    ES_MEASURE_LATENCY, /* sum of rate times latency, s/s */
+    ES_MEASURE_ENERGY,  /* dynamic, network and idle of nodes that host, W */
+    ES_MEASURE_QUALITY, /* loss: sum of rate times (1 - quality), 1/s */
+    ES_MEASURE_CARBON,  /* of the same joules, g/s */
+    ES_MEASURE_COUNT
+} es_measure;
+extern const char *const es_measure_names[ES_MEASURE_COUNT];
+extern const char *const es_measure_units[ES_MEASURE_COUNT];
+
+typedef enum es_front_method {
+    ES_FRONT_AUTO,   /* exact when small, else approx */
+    ES_FRONT_EXACT,  /* every nondominated point, each class on one path */
+    ES_FRONT_APPROX, /* some points, shares as in plan, and a proven bound of all others */
+    ES_FRONT_METHOD_COUNT
+} es_front_method;
+extern const char *const es_front_method_names[ES_FRONT_METHOD_COUNT];
+
+enum { ES_FRONT_MEASURES_MAX = 3 };
+
+typedef struct es_front_opts {
+    es_measure measures[ES_FRONT_MEASURES_MAX]; /* all different */
+    uint32_t measure_count;                     /* 2 or 3 */
+    es_front_method method;
+    uint32_t point_count;   /* approx: about so many are sought; 2..10000, default 20 */
+    size_t exact_paths_max; /* auto takes exact up to this many path variables; default 200 */
+    es_plan_opts plan;      /* time limit of the whole, threads, seed, clock; the rest is unused */
+} es_front_opts;
+
+es_front_opts es_front_opts_default(void);
+
+typedef struct es_front_point {
+    double values[ES_FRONT_MEASURES_MAX];
+    const es_plan *plan; /* feasible; its objective is the scenario's, its bound none */
+} es_front_point;
+
+/* Proven: no plan has all of values[k] <= corner[k] for k > 0 and values[0] < corner[0]. */
+typedef struct es_front_box {
+    double corner[ES_FRONT_MEASURES_MAX]; /* INFINITY: no limit */
+} es_front_box;
+
+/* Proven: sum of weights[k] values[k] >= least for every plan. */
+typedef struct es_front_cut {
+    double weights[ES_FRONT_MEASURES_MAX]; /* >= 0 */
+    double least;
+} es_front_cut;
+
+typedef struct es_front {
+    const char *scenario; /* its name */
+    uint32_t measure_count;
+    es_measure measures[ES_FRONT_MEASURES_MAX];
+    es_front_method method;  /* exact or approx */
+    es_plan_quality quality; /* OPTIMAL: every point is there; FEASIBLE: some; INFEASIBLE, UNKNOWN:
+                                none, as of a plan */
+    const char *conflict;    /* why infeasible, or NULL */
+    size_t point_count;
+    const es_front_point *points; /* by values[0], then [1], then [2]; none dominates another */
+    double ideal[ES_FRONT_MEASURES_MAX];
+    double reference[ES_FRONT_MEASURES_MAX]; /* ideal + 1.1 (worst of the points - ideal) */
+    double hypervolume;       /* of the points, with (reference - ideal) / 1.1 as unit; 1.1^m and
+                                 less */
+    double hypervolume_bound; /* no set of plans has more; INFINITY: nothing is proven */
+    size_t box_count;
+    const es_front_box *boxes;
+    size_t cut_count;
+    const es_front_cut *cuts;
+    size_t solve_count; /* programs solved */
+    size_t reuse_count; /* programs whose answer was known already: bypass and early exit */
+} es_front;
+
+/* The front within the time limit. Errors: ES_ERR_ARG, ES_ERR_NOMEM, ES_ERR_LIMIT (method exact on
+ * a scenario whose paths were cut). The front lives in arena. */
+es_status es_front_solve(es_arena *arena, const es_scenario *scenario, es_front_opts opts,
+                         const es_front **out_front, es_error *err) ES_MUST_CHECK;
+
+/* What values[0] of any plan is at least, given upper limits on the others (limits[1], [2]);
+ * -INFINITY: nothing proven. O(boxes + cuts). */
+double es_front_least(const es_front *front, const double *limits);
+
+/* The document estran-front, version 1, with every point's plan. */
+void es_front_write(const es_front *front, const es_scenario *scenario, es_text *out);
+
+/* Volume that points[count][dimensions] dominate below reference, all smaller is better; points
+ * that are not below it in every coordinate count nothing. 1 to 8 dimensions: O(n log n) for 2,
+ * O(n^2) for 3, WFG beyond (exponential at worst). Errors: ES_ERR_ARG (NaN, dimensions). */
+es_status es_hypervolume(es_arena *scratch, const double *points, size_t count, uint32_t dimensions,
+                         const double *reference, double *out_volume, es_error *err) ES_MUST_CHECK;
 
 /*
  * "Do what this plan says": implemented by simulate, serve and later kube; the outcome they write
