@@ -238,7 +238,8 @@ static es_status improve(solver *s)
                        s->deadline, s->pool, s->err));
     uint32_t dull_max = 40 + 2 * s->problem->node_count / lns.node_count;
     for (uint32_t round = 0; !solved(s) && es_deadline_left_s(s->deadline) > 0.0; round++) {
-        ES_TRY(es_lns_round(&lns, s->best, &s->cost, round % 2 == 1, s->err));
+        ES_TRY(es_lns_round(&lns, s->best, &s->cost, round % 2 == 1 || s->layout.slot_count > 0,
+                            s->err));
         if (lns.dull > dull_max)
             break;
     }
@@ -263,14 +264,64 @@ static es_status remember(const solver *s, es_decompose_memory *out)
     return ES_OK;
 }
 
+/* Greedy, beside the ascent: what pipelines of several stages need, which dives serve badly. */
+typedef struct beside {
+    solver *s;
+    es_arena *arena;
+    es_deadline deadline;
+    es_solution *found;
+    es_status status;
+    es_error err;
+} beside;
+
+static void run_beside(void *context, size_t i)
+{
+    beside *b = context;
+    if (i == 0)
+        (void)es_ascent_run(&b->s->ascent, STEPS_MAX, b->s->opts->gap_relative, &b->deadline);
+    else
+        b->status =
+            es_solve_greedy(b->arena, b->s->problem, b->s->opts, &b->deadline, &b->found, &b->err);
+}
+
+static es_status first_phase(solver *s)
+{
+    beside b = {.s = s, .deadline = part_of(s->deadline, ASCENT_SHARE)};
+    bool greedy = s->best == NULL && (s->layout.slot_count > 0 || s->problem->replicas_min > 1 ||
+                                      !isfinite(s->problem->refusal_cost));
+    if (!greedy) {
+        run_beside(&b, 0);
+        return ES_OK;
+    }
+    b.arena = es_arena_new(SCRATCH_BYTES);
+    if (b.arena == NULL)
+        return es_fail(s->err, ES_ERR_NOMEM, "plan: no memory for a first solution");
+    es_status status = ES_OK;
+    if (s->pool != NULL)
+        status = es_pool_for(s->pool, 2, run_beside, &b, s->err);
+    else {
+        run_beside(&b, 0);
+        b.deadline = part_of(s->deadline, ASCENT_SHARE);
+        run_beside(&b, 1);
+    }
+    if (status == ES_OK && b.status != ES_OK) {
+        status = b.status;
+        if (s->err != NULL)
+            *s->err = b.err;
+    }
+    if (status == ES_OK)
+        status = offer(s, b.found);
+    es_arena_free(b.arena);
+    return status;
+}
+
 static es_status run_phases(solver *s, const es_solution *start, const es_decompose_memory *warm)
 {
     ES_TRY(es_layout_build(s->scratch, s->problem, &s->layout, s->err));
     ES_TRY(es_ascent_init(&s->ascent, s->scratch, &s->layout, s->err));
     start_prices(s, warm);
     ES_TRY(offer_start(s, start));
-    es_deadline ascent_deadline = part_of(s->deadline, ASCENT_SHARE);
-    (void)es_ascent_run(&s->ascent, STEPS_MAX, s->opts->gap_relative, &ascent_deadline);
+    ES_TRY(first_phase(s));
     s->trace.bound_s = elapsed_s(s);
     if (solved(s))
         return ES_OK;
@@ -278,7 +329,9 @@ static es_status run_phases(solver *s, const es_solution *start, const es_decomp
     static const core_kind cores[] = {{0.05, 0.07}, {0.005, 0.2}};
     for (size_t i = 0; i < 2 && s->problem->replicas_min < 2 && !solved(s); i++)
         ES_TRY(solve_core(s, cores[i]));
-    if (!solved(s) && !(s->best != NULL && warm != NULL) && s->problem->replicas_min < 2)
+    bool dive = s->problem->replicas_min < 2 && s->layout.slot_count == 0 &&
+                !(s->best != NULL && warm != NULL);
+    if (!solved(s) && (s->best == NULL || dive))
         ES_TRY(dive_all(s));
     if (!solved(s) && s->best != NULL)
         refine_bound(s, 600);
@@ -289,7 +342,10 @@ static es_status finish(solver *s, es_solution **out_solution)
 {
     if (s->best == NULL)
         ES_TRY(es_solution_new(s->arena, s->problem, &s->best, s->err));
-    s->best->bound = s->ascent.bound;
+    /* Sums over all classes are right to some digits only. */
+    s->best->bound = s->ascent.bound - 1e-12 * fabs(s->ascent.bound);
+    if (has_solution(s->best))
+        s->best->bound = fmin(s->best->bound, s->cost);
     if (!has_solution(s->best))
         s->best->quality = ES_PLAN_UNKNOWN;
     else

@@ -74,13 +74,17 @@ static es_status draw_nodes(maker *m)
     if (problem->memory_bytes == NULL || problem->compute_s == NULL || m->x == NULL ||
         m->y == NULL || m->speed == NULL)
         return es_arena_full(m->arena, "family", m->err);
+    /* As tight as p300-tight at any size: memory for its ten tasks, compute for its five classes.
+     */
+    double tasks = (double)m->family.variant_count / PER_TASK;
+    double crowd = (double)m->family.class_count / count;
     for (uint32_t v = 0; v < count; v++) {
         uint64_t size = es_rng_below(&m->rng, 3);
         m->x[v] = es_rng_double(&m->rng);
         m->y[v] = es_rng_double(&m->rng);
         m->speed[v] = SPEEDS[size];
-        problem->memory_bytes[v] = BYTES[size] / m->family.tightness;
-        problem->compute_s[v] = SECONDS[size] / m->family.tightness;
+        problem->memory_bytes[v] = BYTES[size] * tasks / 10.0 / m->family.tightness;
+        problem->compute_s[v] = SECONDS[size] * crowd / 5.0 / m->family.tightness;
     }
     return ES_OK;
 }

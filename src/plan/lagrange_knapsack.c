@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-enum { STATES_MAX = 1024 };
+enum { STATES_MAX = 256 };
 
 typedef struct state {
     double weight;

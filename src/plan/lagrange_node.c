@@ -38,6 +38,11 @@ es_status es_relaxed_new(es_arena *arena, const es_layout *layout, es_relaxed *o
     out->reduced = ES_TAKE_ARRAY(arena, double, problem->path_count);
     out->node_value = ES_TAKE_ARRAY(arena, double, problem->node_count);
     out->group_choice = ES_TAKE_ARRAY(arena, uint8_t, layout->group_count);
+    out->rho = ES_TAKE_ARRAY(arena, double, layout->slot_count);
+    out->slot_path = ES_TAKE_ARRAY(arena, uint32_t, layout->slot_count);
+    out->slot_weight = ES_TAKE_ARRAY(arena, double, layout->slot_count);
+    if (out->rho == NULL || out->slot_path == NULL || out->slot_weight == NULL)
+        return es_arena_full(arena, "relaxation", err);
     if (out->reduced == NULL || out->node_value == NULL || out->group_choice == NULL)
         return es_arena_full(arena, "relaxation", err);
     return ES_OK;
@@ -85,7 +90,7 @@ static void price_paths(const es_layout *layout, const es_multipliers *prices, d
 }
 
 /* Adds to set_gain what a cell gains for each set of the group's hosts. */
-static void add_cell(const es_layout *layout, const es_multipliers *prices, const double *reduced,
+static void add_cell(const es_layout *layout, const es_multipliers *prices, const es_relaxed *at,
                      uint32_t c, double *set_gain, uint32_t set_count)
 {
     double single[ES_CLUSTER_HOSTS_MAX] = {0};
@@ -94,12 +99,12 @@ static void add_cell(const es_layout *layout, const es_multipliers *prices, cons
     double sum[ES_CLUSTER_SETS];
     double pi = prices->pi[layout->cell_class[c]];
     for (uint32_t i = layout->cell_path_first[c]; i < layout->cell_path_first[c + 1]; i++) {
-        double gain = pi - reduced[layout->cell_paths[i].path];
+        double gain = pi - at->reduced[layout->cell_paths[i].path];
         uint32_t j = layout->cell_paths[i].position;
         single[j] = gain > single[j] ? gain : single[j];
     }
     for (uint32_t i = layout->cell_slot_first[c]; i < layout->cell_slot_first[c + 1]; i++)
-        slot[layout->slot_position[i]] += prices->rho[i];
+        slot[layout->slot_position[i]] += at->rho[i];
     best[0] = sum[0] = 0.0;
     for (uint32_t set = 1; set < set_count; set++) {
         uint32_t low = (uint32_t)__builtin_ctz(set);
@@ -120,7 +125,7 @@ typedef struct group_sets {
 } group_sets;
 
 static void value_group(const es_layout *layout, const es_multipliers *prices,
-                        const uint8_t *fixing, const double *reduced, uint32_t g, group_sets *out)
+                        const uint8_t *fixing, const es_relaxed *at, uint32_t g, group_sets *out)
 {
     const es_host *hosts = layout->problem->hosts;
     uint32_t first = layout->group_host_first[g];
@@ -135,7 +140,7 @@ static void value_group(const es_layout *layout, const es_multipliers *prices,
     if (out->may == 0)
         return;
     for (uint32_t c = layout->group_cell_first[g]; c < layout->group_cell_first[g + 1]; c++)
-        add_cell(layout, prices, reduced, c, out->gain, out->set_count);
+        add_cell(layout, prices, at, c, out->gain, out->set_count);
     for (uint32_t set = 1; set < out->set_count; set++)
         for (uint32_t j = 0; j < size; j++)
             if ((set >> j & 1) != 0) {
@@ -152,7 +157,7 @@ typedef struct node_case {
 } node_case;
 
 static void make_node_case(const es_layout *layout, const es_multipliers *prices,
-                           const uint8_t *fixing, const double *reduced, uint32_t v,
+                           const uint8_t *fixing, const es_relaxed *at, uint32_t v,
                            es_node_room *room, node_case *out)
 {
     uint32_t first = layout->node_group_first[v];
@@ -164,7 +169,7 @@ static void make_node_case(const es_layout *layout, const es_multipliers *prices
     room->first[0] = 0;
     for (uint32_t i = 0; i < count; i++) {
         group_sets sets;
-        value_group(layout, prices, fixing, reduced, first + i, &sets);
+        value_group(layout, prices, fixing, at, first + i, &sets);
         out->base_value += sets.gain[sets.must];
         out->must = out->must || sets.must != 0;
         capacity -= sets.weight[sets.must];
@@ -207,7 +212,7 @@ static void solve_node(const es_layout *layout, const es_multipliers *prices, co
 {
     node_case c;
     uint8_t *choice = out->group_choice + layout->node_group_first[v];
-    make_node_case(layout, prices, fixing, out->reduced, v, room, &c);
+    make_node_case(layout, prices, fixing, out, v, room, &c);
     double on_cost = layout->problem->costless ? 0.0 : es_problem_on_cost(layout->problem, v);
     double value = c.base_value - on_cost;
     if (c.knapsack.group_count > 0)
@@ -239,16 +244,26 @@ static void add_use(const es_layout *layout, uint32_t p, double share, es_multip
         slope->rho[layout->path_slots[i]] += share;
 }
 
+/* A slot that is chosen: a part of a path where split, else room for any. */
+static void add_slot(const es_layout *layout, const es_relaxed *at, uint32_t slot,
+                     es_multipliers *slope)
+{
+    if (!at->split)
+        slope->rho[slot] -= 1.0;
+    else if (at->slot_path[slot] != ES_INDEX_NONE)
+        add_use(layout, at->slot_path[slot], at->slot_weight[slot], slope);
+}
+
 /* What a cell does under the chosen set of its group. */
-static void follow_cell(const es_layout *layout, const es_multipliers *prices,
-                        const double *reduced, uint32_t c, uint32_t set, es_multipliers *slope)
+static void follow_cell(const es_layout *layout, const es_multipliers *prices, uint32_t c,
+                        uint32_t set, es_relaxed *out)
 {
     double best = 0.0;
     double sum = 0.0;
     uint32_t taken = ES_INDEX_NONE;
     double pi = prices->pi[layout->cell_class[c]];
     for (uint32_t i = layout->cell_path_first[c]; i < layout->cell_path_first[c + 1]; i++) {
-        double gain = pi - reduced[layout->cell_paths[i].path];
+        double gain = pi - out->reduced[layout->cell_paths[i].path];
         if ((set >> layout->cell_paths[i].position & 1) != 0 && gain > best) {
             best = gain;
             taken = layout->cell_paths[i].path;
@@ -256,20 +271,22 @@ static void follow_cell(const es_layout *layout, const es_multipliers *prices,
     }
     for (uint32_t i = layout->cell_slot_first[c]; i < layout->cell_slot_first[c + 1]; i++)
         if ((set >> layout->slot_position[i] & 1) != 0)
-            sum += prices->rho[i];
+            sum += out->rho[i];
     if (best > sum) {
-        add_use(layout, taken, 1.0, slope);
+        add_use(layout, taken, 1.0, &out->slope);
         return;
     }
     for (uint32_t i = layout->cell_slot_first[c]; i < layout->cell_slot_first[c + 1]; i++)
         if ((set >> layout->slot_position[i] & 1) != 0)
-            slope->rho[i] -= 1.0;
+            add_slot(layout, out, i, &out->slope);
 }
 
 /* Refusal and longer paths of a class, at most one of them; what that costs beyond pi. */
 static double solve_class(const es_layout *layout, const es_multipliers *prices,
-                          const uint8_t *fixing, uint32_t r, double *reduced, es_multipliers *slope)
+                          const uint8_t *fixing, uint32_t r, es_relaxed *out)
 {
+    double *reduced = out->reduced;
+    es_multipliers *slope = &out->slope;
     const es_problem *problem = layout->problem;
     double best = 0.0;
     uint32_t taken = ES_INDEX_NONE;
@@ -279,7 +296,7 @@ static double solve_class(const es_layout *layout, const es_multipliers *prices,
         bool closed = false;
         for (uint32_t i = layout->path_slot_first[p]; i < layout->path_slot_first[p + 1]; i++) {
             uint32_t slot = layout->path_slots[i];
-            reduced[p] += prices->rho[slot];
+            reduced[p] += out->rho[slot];
             closed = closed || (fixing != NULL && fixing[layout->slot_host[slot]] == ES_FIX_CLOSED);
         }
         if (!closed && reduced[p] - prices->pi[r] < best) {
@@ -297,6 +314,44 @@ static double solve_class(const es_layout *layout, const es_multipliers *prices,
     return best;
 }
 
+/* The largest part of a gain at every slot. */
+static void split_gains(const es_layout *layout, const es_multipliers *prices,
+                        const uint8_t *fixing, es_relaxed *out)
+{
+    const es_problem *problem = layout->problem;
+    for (uint32_t i = 0; i < layout->slot_count; i++) {
+        out->rho[i] = 0.0;
+        out->slot_path[i] = ES_INDEX_NONE;
+    }
+    for (uint32_t p = 0; p < problem->path_count; p++) {
+        double gain = prices->pi[layout->path_class[p]] - out->reduced[p];
+        uint32_t first = layout->path_slot_first[p];
+        uint32_t end = layout->path_slot_first[p + 1];
+        double weight[ES_STAGE_COUNT_MAX];
+        double total = 0.0;
+        for (uint32_t i = first; gain > 0.0 && i < end; i++) {
+            uint32_t h = layout->slot_host[layout->path_slots[i]];
+            bool sunk = fixing != NULL && fixing[h] == ES_FIX_OPEN;
+            bool never = fixing != NULL && fixing[h] == ES_FIX_CLOSED;
+            if (never) {
+                total = 0.0;
+                break;
+            }
+            weight[i - first] = sunk ? 0.0 : problem->hosts[h].memory_bytes + 1e-9;
+            total += weight[i - first];
+        }
+        for (uint32_t i = first; total > 0.0 && i < end; i++) {
+            uint32_t slot = layout->path_slots[i];
+            double part = weight[i - first] / total;
+            if (part * gain > out->rho[slot]) {
+                out->rho[slot] = part * gain;
+                out->slot_path[slot] = p;
+                out->slot_weight[slot] = part;
+            }
+        }
+    }
+}
+
 void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, const uint8_t *fixing,
                       es_node_room *room, es_relaxed *out)
 {
@@ -304,16 +359,20 @@ void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, con
     double value = 0.0;
     memset(out->slope.all, 0, out->slope.count * sizeof *out->slope.all);
     price_paths(layout, prices, out->reduced);
+    if (out->split)
+        split_gains(layout, prices, fixing, out);
+    else if (layout->slot_count > 0)
+        memcpy(out->rho, prices->rho, layout->slot_count * sizeof *out->rho);
     /* Classes first: they set the slope of pi, which nodes then take from. */
     for (uint32_t r = 0; r < problem->class_count; r++)
-        value += prices->pi[r] + solve_class(layout, prices, fixing, r, out->reduced, &out->slope);
+        value += prices->pi[r] + solve_class(layout, prices, fixing, r, out);
     for (uint32_t v = 0; v < problem->node_count; v++) {
         solve_node(layout, prices, fixing, v, room, out);
         value -= out->node_value[v];
         for (uint32_t g = layout->node_group_first[v]; g < layout->node_group_first[v + 1]; g++)
             for (uint32_t c = layout->group_cell_first[g];
                  out->group_choice[g] != 0 && c < layout->group_cell_first[g + 1]; c++)
-                follow_cell(layout, prices, out->reduced, c, out->group_choice[g], &out->slope);
+                follow_cell(layout, prices, c, out->group_choice[g], out);
         if (!isfinite(problem->compute_s[v])) {
             out->slope.mu[v] = 0.0;
             continue;
@@ -327,6 +386,8 @@ void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, con
         value -= prices->gamma[i];
         out->slope.gamma[i] -= 1.0;
     }
+    if (out->split && layout->slot_count > 0)
+        memset(out->slope.rho, 0, layout->slot_count * sizeof *out->slope.rho);
     out->value = value;
 }
 
@@ -336,7 +397,7 @@ void es_relaxed_probe(const es_layout *layout, const es_multipliers *prices, con
 {
     for (uint32_t v = 0; v < layout->problem->node_count; v++) {
         node_case c;
-        make_node_case(layout, prices, fixing, at->reduced, v, room, &c);
+        make_node_case(layout, prices, fixing, at, v, room, &c);
         if (c.knapsack.group_count == 0)
             continue;
         es_knapsack_each(room->knapsack, &c.knapsack, room->with, room->without);
