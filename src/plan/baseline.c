@@ -52,8 +52,10 @@ static es_status take_up(baseline *b, size_t first, size_t end)
 /* Deadlines first, then qualities, compute, links, replicas: what a user sees comes first. */
 static es_status choose_groups(baseline *b, bool *out_possible)
 {
-    static const es_group_kind order[] = {ES_GROUP_DEADLINE, ES_GROUP_QUALITY, ES_GROUP_COMPUTE,
-                                          ES_GROUP_LINK, ES_GROUP_REPLICAS};
+    static const es_group_kind order[] = {
+        ES_GROUP_DEADLINE, ES_GROUP_QUALITY_EACH, ES_GROUP_QUALITY, ES_GROUP_COMPUTE,
+        ES_GROUP_LINK,     ES_GROUP_ENERGY,       ES_GROUP_CARBON,  ES_GROUP_REPLICAS,
+        ES_GROUP_HOSTS,    ES_GROUP_WHOLE};
     ES_TRY(possible(b, out_possible));
     if (*out_possible)
         return ES_OK;

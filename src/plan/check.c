@@ -20,6 +20,9 @@ typedef struct checker {
     double *link_bps;  /* [2 * link + direction] */
     double *served;    /* [class] */
     double *quality;   /* [class] share times quality */
+    bool *split;       /* [class] takes a way in part */
+    double energy_w;   /* of everything, with idling */
+    double carbon_g_per_s;
     double objective;
     es_link_id *links; /* [node_count] of one route */
     ES_ARRAY(es_plan_violation) found;
@@ -104,8 +107,11 @@ static es_status check_memory(checker *c)
             c->objective += c->scenario->segments[s].hosting_per_s;
             on = true;
         }
-        if (on)
+        if (on) {
             c->objective += node->idle_w * c->scenario->objective.idle_per_j;
+            c->energy_w += node->idle_w;
+            c->carbon_g_per_s += node->idle_w / JOULES_PER_KWH * node->carbon_gco2e_per_kwh;
+        }
         if (above(c, bytes, node->memory_bytes))
             ES_TRY(violated(c, "node '%s': memory %.6g MB of %.6g MB", node->name, bytes / 1e6,
                             node->memory_bytes / 1e6));
@@ -260,6 +266,14 @@ static es_status check_routing(checker *c, size_t i)
     c->objective +=
         rate * (o->latency_per_s * t.latency_s + o->quality * (1.0 - pipeline->quality) +
                 o->energy_per_j * t.energy_j + o->carbon_per_g * t.carbon_g);
+    if (pipeline->quality < class_->quality_min_each)
+        ES_TRY(violated(c, "class '%s': pipeline '%s' has quality %.9g, each request at least %.9g",
+                        class_name(c, w->class_id.index, name, sizeof name), pipeline->name,
+                        pipeline->quality, class_->quality_min_each));
+    if (above(c, 1.0, w->share))
+        c->split[w->class_id.index] = true;
+    c->energy_w += rate * t.energy_j;
+    c->carbon_g_per_s += rate * t.carbon_g;
     c->served[w->class_id.index] += w->share;
     c->quality[w->class_id.index] += w->share * pipeline->quality;
     return ES_OK;
@@ -283,6 +297,8 @@ static es_status check_class(checker *c, uint32_t r)
     if (!(fabs(c->served[r] + refused - 1.0) <= c->tolerance))
         ES_TRY(violated(c, "class '%s': shares add up to %.9g, must be 1", name,
                         c->served[r] + refused));
+    if (s->unsplittable && c->split[r])
+        ES_TRY(violated(c, "class '%s': takes several ways, must not split", name));
     if (c->served[r] > 0.0 && above(c, class_->quality_min, c->quality[r] / c->served[r]))
         ES_TRY(violated(c, "class '%s': average quality %.9g, least %.9g", name,
                         c->quality[r] / c->served[r], class_->quality_min));
@@ -307,6 +323,20 @@ static es_status check_capacities(checker *c)
                                 node_name(c, d == 0 ? link->to.index : link->from.index),
                                 c->link_bps[2 * (size_t)e + d] / 1e6, link->bandwidth_bps / 1e6));
     }
+    return ES_OK;
+}
+
+static es_status check_totals(checker *c)
+{
+    const es_scenario *s = c->scenario;
+    if (s->hosts_max > 0 && c->plan->placement_count > s->hosts_max)
+        ES_TRY(violated(c, "%zu hosts, hosts_max is %" PRIu32, c->plan->placement_count,
+                        s->hosts_max));
+    if (s->energy_w_max > 0.0 && above(c, c->energy_w, s->energy_w_max))
+        ES_TRY(violated(c, "energy %.6g W of energy_budget_w %.6g", c->energy_w, s->energy_w_max));
+    if (s->carbon_g_per_s_max > 0.0 && above(c, c->carbon_g_per_s, s->carbon_g_per_s_max))
+        ES_TRY(violated(c, "carbon %.6g g/s of carbon_budget_g_per_s %.6g", c->carbon_g_per_s,
+                        s->carbon_g_per_s_max));
     return ES_OK;
 }
 
@@ -350,6 +380,7 @@ static es_status check_whole(checker *c)
     for (uint32_t r = 0; r < c->scenario->class_count; r++)
         ES_TRY(check_class(c, r));
     ES_TRY(check_capacities(c));
+    ES_TRY(check_totals(c));
     return check_figures(c);
 }
 
@@ -372,9 +403,10 @@ es_status es_plan_check(es_arena *arena, const es_plan *plan, const es_scenario 
     c.link_bps = ES_TAKE_ARRAY(arena, double, 2 * link_count);
     c.served = ES_TAKE_ARRAY(arena, double, scenario->class_count);
     c.quality = ES_TAKE_ARRAY(arena, double, scenario->class_count);
+    c.split = ES_TAKE_ARRAY(arena, bool, scenario->class_count);
     c.links = ES_TAKE_ARRAY(arena, es_link_id, c.node_count);
     if (c.hosted == NULL || c.used == NULL || c.compute_s == NULL || c.link_bps == NULL ||
-        c.served == NULL || c.quality == NULL || c.links == NULL)
+        c.served == NULL || c.quality == NULL || c.split == NULL || c.links == NULL)
         return es_arena_full(arena, "check", err);
     if (plan->quality == ES_PLAN_OPTIMAL || plan->quality == ES_PLAN_FEASIBLE)
         ES_TRY(check_whole(&c));

@@ -109,6 +109,7 @@ static bool explain_class(const es_problem *problem, uint32_t r, bool with_wishe
 {
     const es_class *class_ = &problem->scenario->classes[r];
     double quality_in_time = -(double)INFINITY;
+    double quality_each = class_->quality_min_each;
     bool fits = false;
     bool in_time = false;
     bool oversize_in_time = false;
@@ -128,7 +129,8 @@ static bool explain_class(const es_problem *problem, uint32_t r, bool with_wishe
         if (path_fits && !path->late)
             quality_in_time = fmax(quality_in_time, path->quality);
     }
-    if (fits && (!with_wishes || (in_time && quality_in_time >= class_->quality_min)))
+    if (fits && (!with_wishes || (in_time && quality_in_time >= class_->quality_min &&
+                                  quality_in_time >= quality_each)))
         return false;
     es_text_append(text, "class ");
     es_class_describe(problem, r, text);
@@ -140,6 +142,10 @@ static bool explain_class(const es_problem *problem, uint32_t r, bool with_wishe
         es_text_format(text, ": deadline %.6g ms, the fastest way%s takes %.6g ms",
                        class_->deadline_s * 1e3,
                        oversize_in_time ? " that fits the nodes' memory" : "", fastest_s * 1e3);
+    else if (quality_in_time < quality_each)
+        es_text_format(text,
+                       ": least quality of each request %.6g, the best pipeline in time has %.6g",
+                       quality_each, quality_in_time);
     else
         es_text_format(text, ": least quality %.6g, the best pipeline in time has %.6g",
                        class_->quality_min, quality_in_time);

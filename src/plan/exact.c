@@ -21,6 +21,7 @@ typedef struct coin_arrays {
     double *row_lower;
     double *row_upper;
     double *cost;
+    size_t integer_count;
     double scale;  /* of the cost, a power of two */
     bool costless; /* any plan will do */
     bool in_time;  /* the solver ended well before its time limit */
@@ -60,10 +61,11 @@ static es_status take_coin(es_arena *arena, const es_program *program, double si
     for (size_t c = 0; c < col_count; c++) {
         coin->cost[c] = coin->scale * program->col_cost.items[c];
         coin->costless = coin->costless && coin->cost[c] == 0.0;
+        coin->integer_count += program->col_integer.items[c] ? 1 : 0;
     }
     /* Clp 1.17 aborts the process on some all-zero objectives, so hosts cost something then. */
     for (size_t c = 0; coin->costless && c < col_count; c++)
-        coin->cost[c] = program->col_integer.items[c] ? 1.0 : 0.0;
+        coin->cost[c] = coin->integer_count == 0 || program->col_integer.items[c] ? 1.0 : 0.0;
     for (size_t i = 0; i < row_count; i++) {
         coin->row_lower[i] = coin_bound(program->row_lower.items[i]);
         coin->row_upper[i] = coin_bound(program->row_upper.items[i]);
@@ -82,8 +84,8 @@ static void read_columns(const es_problem *problem, const es_program *program, c
         if (program->refused_cols[r] != ES_INDEX_NONE)
             solution->refused[r] = value[program->refused_cols[r]];
     for (uint32_t h = 0; h < problem->host_count; h++)
-        if (program->host_cols[h] != ES_INDEX_NONE)
-            solution->host_on[h] = value[program->host_cols[h]] > 0.5;
+        solution->host_on[h] =
+            program->host_cols[h] == ES_INDEX_NONE || value[program->host_cols[h]] > 0.5;
 }
 
 /* The start's values for every integer column, and for the shares. */
@@ -93,9 +95,11 @@ static void give_start(Cbc_Model *model, const es_problem *problem, const es_pro
     int count = 0;
     for (uint32_t h = 0; h < problem->host_count; h++) {
         const es_host *host = &problem->hosts[h];
-        cols[count] = (int)program->host_cols[h];
-        values[count++] = start->host_on[h] ? 1.0 : 0.0;
         uint32_t on = program->on_cols[host->node.index];
+        if (program->host_cols[h] != ES_INDEX_NONE && program->host_cols[h] != on) {
+            cols[count] = (int)program->host_cols[h];
+            values[count++] = start->host_on[h] ? 1.0 : 0.0;
+        }
         uint32_t used = program->segment_cols[host->segment.index];
         if (start->host_on[h] && on != ES_INDEX_NONE) {
             cols[count] = (int)on;
@@ -110,6 +114,11 @@ static void give_start(Cbc_Model *model, const es_problem *problem, const es_pro
         if (program->path_cols[p] != ES_INDEX_NONE && start->shares[p] > 0.0) {
             cols[count] = (int)program->path_cols[p];
             values[count++] = start->shares[p];
+        }
+    for (uint32_t r = 0; problem->unsplittable && r < problem->class_count; r++)
+        if (program->refused_cols[r] != ES_INDEX_NONE && start->refused[r] > 0.0) {
+            cols[count] = (int)program->refused_cols[r];
+            values[count++] = start->refused[r];
         }
     Cbc_setMIPStartI(model, count, cols, values);
 }
@@ -190,12 +199,48 @@ static void read_answer(Cbc_Model *model, const es_problem *problem, const es_pr
     solution->quality = proven ? ES_PLAN_OPTIMAL : ES_PLAN_FEASIBLE;
 }
 
+static void load_linear(Clp_Simplex *model, const es_program *program, const coin_arrays *coin)
+{
+    Clp_setLogLevel(model, 0);
+    Clp_loadProblem(model, (int)program->col_cost.count, (int)program->row_lower.count,
+                    coin->starts, coin->rows, coin->values, coin->col_lower,
+                    program->col_upper.items, coin->cost, coin->row_lower, coin->row_upper);
+}
+
+/* Nothing to decide but shares: the linear program is the whole problem. */
+static es_status run_linear(const es_problem *problem, const es_program *program,
+                            const coin_arrays *coin, double left_s, es_solution *solution,
+                            es_error *err)
+{
+    static const double TOLERANCE = 1e-7; /* of the simplex */
+    Clp_Simplex *model = Clp_newModel();
+    if (model == NULL)
+        return es_fail(err, ES_ERR_NOMEM, "plan: no memory for the solver");
+    load_linear(model, program, coin);
+    Clp_setMaximumSeconds(model, left_s);
+    (void)Clp_dual(model, 0); /* its answer is the status asked for next */
+    if (Clp_isProvenOptimal(model)) {
+        double objective = Clp_objectiveValue(model);
+        solution->quality = ES_PLAN_OPTIMAL;
+        solution->bound =
+            coin->costless ? 0.0 : (objective - TOLERANCE * fabs(objective)) / coin->scale;
+        read_columns(problem, program, Clp_getColSolution(model), solution);
+    } else if (Clp_isProvenPrimalInfeasible(model)) {
+        solution->quality = ES_PLAN_INFEASIBLE;
+        solution->bound = (double)INFINITY;
+    }
+    Clp_deleteModel(model);
+    return ES_OK;
+}
+
 es_status es_program_solve(es_arena *arena, const es_problem *problem, const es_program *program,
                            double size, const es_plan_opts *opts, double left_s,
                            const es_solution *start, es_solution *solution, es_error *err)
 {
-    coin_arrays coin;
+    coin_arrays coin = {0};
     ES_TRY(take_coin(arena, program, size, &coin, err));
+    if (coin.integer_count == 0)
+        return run_linear(problem, program, &coin, left_s, solution, err);
     size_t start_max = program->col_cost.count + 2 * (size_t)problem->host_count;
     int *start_cols = ES_TAKE_ARRAY(arena, int, start_max);
     double *start_values = ES_TAKE_ARRAY(arena, double, start_max);
@@ -265,11 +310,42 @@ es_status es_solve_exact(es_arena *arena, const es_problem *problem, const es_pl
     return ES_OK;
 }
 
+/* Prices of rows, per unit of the row as it stands in the program. */
+static es_status read_prices(es_arena *arena, Clp_Simplex *model, const es_program *program,
+                             double scale, double **out_prices, es_error *err)
+{
+    const double *price = Clp_getRowPrice(model);
+    double *prices = ES_TAKE_ARRAY(arena, double, program->row_lower.count);
+    if (prices == NULL)
+        return es_arena_full(arena, "prices", err);
+    for (size_t i = 0; i < program->row_lower.count; i++)
+        prices[i] = price[i] / scale;
+    *out_prices = prices;
+    return ES_OK;
+}
+
+/* With unsplittable classes a linear program's answer is good only by luck. */
+static bool is_whole(const es_problem *problem, const es_program *program, const double *value)
+{
+    static const double TOLERANCE = 1e-6;
+    for (size_t c = 0; problem->unsplittable && c < program->col_cost.count; c++)
+        if (program->col_integer.items[c] && value[c] > TOLERANCE && value[c] < 1.0 - TOLERANCE)
+            return false;
+    return true;
+}
+
 es_status es_solve_routing(es_arena *arena, const es_problem *problem, const bool *host_on,
                            es_solution **out_solution, es_error *err)
 {
+    return es_solve_routing_priced(arena, problem, host_on, out_solution, NULL, NULL, err);
+}
+
+es_status es_solve_routing_priced(es_arena *arena, const es_problem *problem, const bool *host_on,
+                                  es_solution **out_solution, es_program *out_program,
+                                  double **out_prices, es_error *err)
+{
     es_program program;
-    coin_arrays coin;
+    coin_arrays coin = {0};
     es_solution *solution;
     ES_TRY(es_solution_new(arena, problem, &solution, err));
     ES_TRY(es_program_build(arena, problem, host_on, &program, err));
@@ -282,17 +358,21 @@ es_status es_solve_routing(es_arena *arena, const es_problem *problem, const boo
     Clp_Simplex *model = Clp_newModel();
     if (model == NULL)
         return es_fail(err, ES_ERR_NOMEM, "plan: no memory for the solver");
-    Clp_setLogLevel(model, 0);
-    Clp_loadProblem(model, (int)program.col_cost.count, (int)program.row_lower.count, coin.starts,
-                    coin.rows, coin.values, coin.col_lower, program.col_upper.items, coin.cost,
-                    coin.row_lower, coin.row_upper);
+    load_linear(model, &program, &coin);
     (void)Clp_dual(model, 0); /* its answer is the status asked for next */
+    es_status status = ES_OK;
     if (Clp_isProvenOptimal(model)) {
-        solution->quality = ES_PLAN_FEASIBLE;
-        read_columns(problem, &program, Clp_getColSolution(model), solution);
+        const double *value = Clp_getColSolution(model);
+        solution->quality = is_whole(problem, &program, value) ? ES_PLAN_FEASIBLE : ES_PLAN_UNKNOWN;
+        read_columns(problem, &program, value, solution);
         memcpy(solution->host_on, host_on, problem->host_count * sizeof *host_on);
-        es_solution_tidy(problem, solution);
+        if (solution->quality == ES_PLAN_FEASIBLE)
+            es_solution_tidy(problem, solution);
+        if (out_prices != NULL)
+            status = read_prices(arena, model, &program, coin.scale, out_prices, err);
+        if (out_program != NULL)
+            *out_program = program;
     }
     Clp_deleteModel(model);
-    return ES_OK;
+    return status;
 }

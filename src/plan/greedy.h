@@ -1,8 +1,8 @@
 /*
  * greedy, private: the state that construction and improvement change move by move.
  *
- * A state always satisfies memory, compute, bandwidth, deadlines and replicas; what cannot be
- * served or refused is counted as unserved, at a penalty above any plan's cost.
+ * A state always satisfies every constraint; what cannot be served or refused is counted as
+ * unserved, at a penalty above any plan's cost.
  */
 #ifndef ES_PLAN_GREEDY_H
 #define ES_PLAN_GREEDY_H
@@ -26,7 +26,10 @@ typedef struct es_greedy_class {
 
 /* One block of memory, so that a move is taken back by copying. */
 typedef struct es_greedy_state {
-    double cost; /* of everything, with penalties */
+    double cost;        /* of everything, with penalties */
+    double energy_left; /* W; INFINITY: no budget */
+    double carbon_left; /* g/s */
+    uint32_t hosts_open;
     double *memory_left;
     double *compute_left;
     double *link_left;

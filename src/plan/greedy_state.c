@@ -41,15 +41,23 @@ static es_status state_init(es_greedy_state *state, es_arena *arena, const es_pr
     return ES_OK;
 }
 
+static void copy_totals(es_greedy_state *to, const es_greedy_state *from)
+{
+    to->cost = from->cost;
+    to->energy_left = from->energy_left;
+    to->carbon_left = from->carbon_left;
+    to->hosts_open = from->hosts_open;
+}
+
 void es_greedy_save(es_greedy *greedy)
 {
-    greedy->saved.cost = greedy->now.cost;
+    copy_totals(&greedy->saved, &greedy->now);
     memcpy(greedy->saved.block, greedy->now.block, greedy->now.block_bytes);
 }
 
 void es_greedy_restore(es_greedy *greedy)
 {
-    greedy->now.cost = greedy->saved.cost;
+    copy_totals(&greedy->now, &greedy->saved);
     memcpy(greedy->now.block, greedy->saved.block, greedy->now.block_bytes);
 }
 
@@ -181,6 +189,9 @@ es_status es_greedy_init(es_greedy *greedy, es_arena *arena, const es_problem *p
     ES_TRY(state_init(&greedy->saved, arena, problem, err));
     greedy->penalty = unserved_penalty(problem);
     es_greedy_state *now = &greedy->now;
+    now->energy_left = problem->energy_w_max > 0.0 ? problem->energy_w_max : (double)INFINITY;
+    now->carbon_left =
+        problem->carbon_g_per_s_max > 0.0 ? problem->carbon_g_per_s_max : (double)INFINITY;
     memcpy(now->memory_left, problem->memory_bytes, problem->node_count * sizeof(double));
     memcpy(now->compute_left, problem->compute_s, problem->node_count * sizeof(double));
     if (problem->link_row_count > 0)
@@ -201,16 +212,35 @@ static double host_price(const es_greedy *greedy, uint32_t host)
     return h->hosting_per_s + on;
 }
 
+/* Whether memory, the number of hosts and the budgets have room for a closed host. */
+static bool may_open(const es_greedy *greedy, uint32_t host)
+{
+    const es_problem *problem = greedy->problem;
+    const es_greedy_state *now = &greedy->now;
+    uint32_t v = problem->hosts[host].node.index;
+    if (problem->hosts[host].memory_bytes > now->memory_left[v])
+        return false;
+    if (problem->hosts_max > 0 && now->hosts_open >= problem->hosts_max)
+        return false;
+    return now->node_open[v] > 0 || (es_problem_idle_w(problem, v) <= now->energy_left &&
+                                     es_problem_idle_g_per_s(problem, v) <= now->carbon_left);
+}
+
 static bool open_one(es_greedy *greedy, uint32_t host)
 {
     es_greedy_state *now = &greedy->now;
     const es_host *h = &greedy->problem->hosts[host];
     if (now->open[host])
         return true;
-    if (h->memory_bytes > now->memory_left[h->node.index])
+    if (!may_open(greedy, host))
         return false;
     now->cost += host_price(greedy, host);
+    if (now->node_open[h->node.index] == 0) {
+        now->energy_left -= es_problem_idle_w(greedy->problem, h->node.index);
+        now->carbon_left -= es_problem_idle_g_per_s(greedy->problem, h->node.index);
+    }
     now->open[host] = true;
+    now->hosts_open++;
     now->memory_left[h->node.index] -= h->memory_bytes;
     now->node_open[h->node.index]++;
     now->segment_open[h->segment.index]++;
@@ -225,8 +255,7 @@ static uint32_t cheapest_spare(const es_greedy *greedy, uint32_t segment)
     for (uint32_t i = problem->segment_host_first[segment];
          i < problem->segment_host_first[segment + 1]; i++) {
         uint32_t h = problem->segment_hosts[i];
-        if (greedy->now.open[h] ||
-            problem->hosts[h].memory_bytes > greedy->now.memory_left[problem->hosts[h].node.index])
+        if (greedy->now.open[h] || !may_open(greedy, h))
             continue;
         if (best == ES_INDEX_NONE || host_price(greedy, h) < host_price(greedy, best))
             best = h;
@@ -263,8 +292,12 @@ void es_greedy_close(es_greedy *greedy, uint32_t host)
     if (!now->open[host])
         return;
     now->open[host] = false;
+    now->hosts_open--;
     now->memory_left[h->node.index] += h->memory_bytes;
-    now->node_open[h->node.index]--;
+    if (--now->node_open[h->node.index] == 0) {
+        now->energy_left += es_problem_idle_w(greedy->problem, h->node.index);
+        now->carbon_left += es_problem_idle_g_per_s(greedy->problem, h->node.index);
+    }
     now->segment_open[h->segment.index]--;
     now->cost -= host_price(greedy, host);
 }
@@ -303,6 +336,8 @@ static void take_part(es_greedy *greedy, uint32_t class_index, uint32_t path, do
     }
     for (uint32_t i = p->use_first; i < p->use_first + p->use_count; i++)
         greedy->now.link_left[problem->uses[i].row] -= rate * problem->uses[i].bits;
+    greedy->now.energy_left -= rate * p->energy_j;
+    greedy->now.carbon_left -= rate * p->carbon_g;
 }
 
 /* The largest share of a class that still fits on a path. */
@@ -312,6 +347,10 @@ static double share_room(const es_greedy *greedy, uint32_t class_index, uint32_t
     const es_path *p = &problem->paths[path];
     double rate = es_problem_rate(problem, class_index);
     double room = 1.0;
+    if (rate * p->energy_j > 0.0)
+        room = fmin(room, greedy->now.energy_left / (rate * p->energy_j));
+    if (rate * p->carbon_g > 0.0)
+        room = fmin(room, greedy->now.carbon_left / (rate * p->carbon_g));
     for (uint32_t k = 0; k < p->stage_count; k++) {
         uint32_t v = problem->hosts[problem->stage_hosts[p->stage_first + k]].node.index;
         double load = 0.0;
@@ -443,7 +482,7 @@ void es_greedy_route(es_greedy *greedy, uint32_t class_index)
         if (!path_open(greedy, p) || !path_usable(greedy, class_index, p))
             continue;
         double share = fmin(left, share_room(greedy, class_index, p));
-        if (share < 1e-6)
+        if (share < (problem->unsplittable ? left : 1e-6))
             continue;
         take_part(greedy, class_index, p, share);
         c->parts[c->part_count++] = (es_greedy_part){p, share};
@@ -453,7 +492,8 @@ void es_greedy_route(es_greedy *greedy, uint32_t class_index)
             left = 0.0;
     }
     leave_rest(greedy, class_index, left);
-    if (problem->quality_min[class_index] > 0.0 && !problem->class_off[class_index])
+    if (problem->quality_min[class_index] > 0.0 && !problem->class_off[class_index] &&
+        !problem->unsplittable)
         try_mix(greedy, class_index);
     greedy->now.cost += c->cost;
 }
@@ -471,6 +511,8 @@ static double path_gain(const es_greedy *greedy, uint32_t class_index, uint32_t 
         return 0.0;
     if (path_usable(greedy, class_index, path))
         return c->cost - cost;
+    if (problem->unsplittable)
+        return 0.0;
     double share = c->part_count > 0 ? low_share(greedy, class_index, path, c->parts[0].path) : 0.0;
     return share * (c->cost - cost);
 }

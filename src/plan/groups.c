@@ -13,8 +13,9 @@ static es_status add(es_arena *arena, es_groups *groups, es_group_kind kind, uin
 static bool class_has(const es_problem *problem, uint32_t r, es_group_kind kind)
 {
     for (uint32_t p = problem->class_paths[r]; p < problem->class_paths[r + 1]; p++)
-        if (kind == ES_GROUP_DEADLINE ? problem->paths[p].late
-                                      : problem->paths[p].quality < problem->quality_min[r])
+        if (kind == ES_GROUP_DEADLINE       ? problem->paths[p].late
+            : kind == ES_GROUP_QUALITY_EACH ? problem->paths[p].poor
+                                            : problem->paths[p].quality < problem->quality_min[r])
             return true;
     return false;
 }
@@ -25,6 +26,14 @@ es_status es_groups_list(es_arena *arena, const es_problem *problem, es_groups *
     es_groups groups = {0};
     if (problem->replicas_min > 1)
         ES_TRY(add(arena, &groups, ES_GROUP_REPLICAS, 0, err));
+    if (problem->hosts_max > 0 && problem->hosts_max < problem->host_count)
+        ES_TRY(add(arena, &groups, ES_GROUP_HOSTS, 0, err));
+    if (problem->unsplittable)
+        ES_TRY(add(arena, &groups, ES_GROUP_WHOLE, 0, err));
+    if (problem->energy_w_max > 0.0)
+        ES_TRY(add(arena, &groups, ES_GROUP_ENERGY, 0, err));
+    if (problem->carbon_g_per_s_max > 0.0)
+        ES_TRY(add(arena, &groups, ES_GROUP_CARBON, 0, err));
     for (uint32_t i = 0; i < problem->link_row_count; i++)
         ES_TRY(add(arena, &groups, ES_GROUP_LINK, i, err));
     for (uint32_t v = 0; v < problem->node_count; v++)
@@ -33,6 +42,9 @@ es_status es_groups_list(es_arena *arena, const es_problem *problem, es_groups *
     for (uint32_t r = 0; r < problem->class_count; r++)
         if (class_has(problem, r, ES_GROUP_QUALITY))
             ES_TRY(add(arena, &groups, ES_GROUP_QUALITY, r, err));
+    for (uint32_t r = 0; r < problem->class_count; r++)
+        if (class_has(problem, r, ES_GROUP_QUALITY_EACH))
+            ES_TRY(add(arena, &groups, ES_GROUP_QUALITY_EACH, r, err));
     for (uint32_t r = 0; r < problem->class_count; r++)
         if (class_has(problem, r, ES_GROUP_DEADLINE))
             ES_TRY(add(arena, &groups, ES_GROUP_DEADLINE, r, err));
@@ -57,6 +69,21 @@ es_status es_groups_apply(es_arena *arena, const es_problem *problem, const es_g
         switch (group->kind) {
         case ES_GROUP_REPLICAS:
             copy->replicas_min = 1;
+            break;
+        case ES_GROUP_HOSTS:
+            copy->hosts_max = 0;
+            break;
+        case ES_GROUP_WHOLE:
+            copy->unsplittable = false;
+            break;
+        case ES_GROUP_ENERGY:
+            copy->energy_w_max = 0.0;
+            break;
+        case ES_GROUP_CARBON:
+            copy->carbon_g_per_s_max = 0.0;
+            break;
+        case ES_GROUP_QUALITY_EACH:
+            copy->poor_off[group->index] = true;
             break;
         case ES_GROUP_LINK:
             copy->link_bps[group->index] = (double)INFINITY;
@@ -119,6 +146,23 @@ void es_group_describe(const es_problem *problem, const es_group *group, es_text
     switch (group->kind) {
     case ES_GROUP_REPLICAS:
         es_text_format(text, "replicas_min (%" PRIu32 ")", problem->replicas_min);
+        break;
+    case ES_GROUP_HOSTS:
+        es_text_format(text, "hosts_max (%" PRIu32 ")", problem->hosts_max);
+        break;
+    case ES_GROUP_WHOLE:
+        es_text_append(text, "unsplittable classes");
+        break;
+    case ES_GROUP_ENERGY:
+        es_text_format(text, "energy_budget_w (%.6g W)", problem->energy_w_max);
+        break;
+    case ES_GROUP_CARBON:
+        es_text_format(text, "carbon_budget_g_per_s (%.6g g/s)", problem->carbon_g_per_s_max);
+        break;
+    case ES_GROUP_QUALITY_EACH:
+        es_text_append(text, "least quality of each request of class ");
+        es_class_describe(problem, i, text);
+        es_text_format(text, " (%.6g)", problem->scenario->classes[i].quality_min_each);
         break;
     case ES_GROUP_LINK: {
         es_link_id id = {problem->link_row_links[i] / 2};

@@ -90,6 +90,24 @@ static bool make_room(es_greedy *greedy, uint32_t host)
     return true;
 }
 
+/* Closes the open host with the fewest users when no more hosts are allowed. */
+static bool make_number(es_greedy *greedy, uint32_t host)
+{
+    const es_problem *problem = greedy->problem;
+    while (problem->hosts_max > 0 && !greedy->now.open[host] &&
+           greedy->now.hosts_open >= problem->hosts_max) {
+        uint32_t victim = ES_INDEX_NONE;
+        for (uint32_t h = 0; h < problem->host_count; h++)
+            if (greedy->now.open[h] && (victim == ES_INDEX_NONE ||
+                                        greedy->now.host_users[h] < greedy->now.host_users[victim]))
+                victim = h;
+        if (victim == ES_INDEX_NONE)
+            return false;
+        force_close(greedy, victim);
+    }
+    return true;
+}
+
 /* Opens a bundle, by force where memory is short, and sees what it is worth. */
 static bool try_bundle(es_greedy *greedy, uint32_t bundle)
 {
@@ -99,6 +117,7 @@ static bool try_bundle(es_greedy *greedy, uint32_t bundle)
     es_greedy_save(greedy);
     for (uint32_t k = 0; k < path->stage_count; k++)
         if (!make_room(greedy, problem->stage_hosts[path->stage_first + k]) ||
+            !make_number(greedy, problem->stage_hosts[path->stage_first + k]) ||
             !es_greedy_open(greedy, problem->stage_hosts[path->stage_first + k])) {
             es_greedy_restore(greedy);
             return false;

@@ -31,9 +31,12 @@ typedef struct es_path {
     uint32_t use_count;   /* of links that may bind */
     uint32_t use_first;   /* into uses */
     bool late;            /* misses its class's deadline */
+    bool poor;            /* below the least quality of every request of its class */
     double cost;          /* per request */
     double quality;
     double latency_max_s;
+    double energy_j; /* dynamic and of links, per request */
+    double carbon_g; /* of that energy */
 } es_path;
 
 /* Bits that one request of a path sends over a directed link. */
@@ -51,7 +54,7 @@ typedef enum es_path_nodes {
 
 typedef struct es_problem_opts {
     es_path_nodes nodes;
-    bool keep_late;       /* keep paths that miss the deadline, marked late */
+    bool keep_late;       /* keep paths that are late or poor, marked so */
     bool keep_oversize;   /* keep hosts whose segment alone is too large for the node */
     uint32_t tuple_max;   /* node tuples per class and pipeline of several stages, at most */
     uint32_t tuple_min;   /* what remains of that however many classes there are */
@@ -84,6 +87,10 @@ typedef struct es_problem {
     double refusal_cost; /* INFINITY: not allowed */
     double idle_per_j;
     uint32_t replicas_min;
+    uint32_t hosts_max;        /* hosts on at most; 0: no limit */
+    bool unsplittable;         /* one path per class, or refused as a whole */
+    double energy_w_max;       /* joules per second with idling; 0: no limit */
+    double carbon_g_per_s_max; /* of them; 0: no limit */
 
     /* Right-hand sides; INFINITY: relaxed. */
     double *memory_bytes; /* [node_count] */
@@ -92,6 +99,7 @@ typedef struct es_problem {
     double *quality_min;  /* [class_count]; 0: none */
     bool *deadline_off;   /* [class_count]: late paths are allowed */
     bool *class_off;      /* [class_count]: need not be served */
+    bool *poor_off;       /* [class_count]: poor paths are allowed; NULL: no path is poor */
 
     bool costless;                /* only whether there is any plan matters */
     bool truncated;               /* some node tuples were left out */
@@ -115,7 +123,8 @@ es_status es_problem_copy(es_arena *arena, const es_problem *problem, es_problem
 static inline bool es_path_allowed(const es_problem *problem, uint32_t class_index,
                                    const es_path *path)
 {
-    return !path->late || problem->deadline_off[class_index];
+    return (!path->late || problem->deadline_off[class_index]) &&
+           (!path->poor || problem->poor_off[class_index]);
 }
 
 /* Requests per second of a class. */
@@ -126,6 +135,10 @@ static inline double es_problem_rate(const es_problem *problem, uint32_t class_i
 
 /* Idle cost of a node that hosts anything, per second. */
 double es_problem_on_cost(const es_problem *problem, uint32_t node);
+
+/* Idle joules and grams per second of a node that hosts anything. */
+double es_problem_idle_w(const es_problem *problem, uint32_t node);
+double es_problem_idle_g_per_s(const es_problem *problem, uint32_t node);
 
 /* Lower bound: every class at its cheapest, no hosting, no capacity. */
 double es_problem_relaxed_bound(const es_problem *problem);
@@ -165,9 +178,33 @@ typedef struct es_term {
     double value;
 } es_term;
 
+/* What a row of a program stands for. */
+typedef enum es_row_kind {
+    ES_ROW_CLASS,    /* class */
+    ES_ROW_QUALITY,  /* class */
+    ES_ROW_COMPUTE,  /* node */
+    ES_ROW_LINK,     /* link row */
+    ES_ROW_ENERGY,   /* */
+    ES_ROW_CARBON,   /* */
+    ES_ROW_MEMORY,   /* node */
+    ES_ROW_ON,       /* host */
+    ES_ROW_COVER,    /* host, class */
+    ES_ROW_USED,     /* host */
+    ES_ROW_REPLICAS, /* segment */
+    ES_ROW_HOSTS,    /* */
+    ES_ROW_KIND_COUNT
+} es_row_kind;
+
+typedef struct es_row_tag {
+    es_row_kind kind;
+    uint32_t index;
+    uint32_t class_index; /* of a cover row */
+} es_row_tag;
+
 /*
  * The problem as a (mixed-integer) linear program: minimise cost . c with row bounds (program.c).
- * Rows of capacities are divided by the capacity. Column numbers: ES_INDEX_NONE when absent.
+ * Rows of capacities are divided by the capacity. Column numbers: ES_INDEX_NONE when absent. A host
+ * that costs nothing by itself has its node's column, or none where that is free too.
  */
 typedef struct es_program {
     ES_ARRAY(double) col_cost;
@@ -175,6 +212,7 @@ typedef struct es_program {
     ES_ARRAY(double) col_upper;
     ES_ARRAY(double) row_lower;
     ES_ARRAY(double) row_upper;
+    ES_ARRAY(es_row_tag) row_tags;
     ES_ARRAY(es_term) terms;
     uint32_t *path_cols;    /* [path_count] */
     uint32_t *refused_cols; /* [class_count] */
@@ -192,8 +230,8 @@ es_status es_program_columns(es_arena *arena, const es_program *program, int **o
                              int **out_rows, double **out_values, es_error *err) ES_MUST_CHECK;
 
 /* Branch and cut on a program of the problem, rows and costs as they stand in it. size: about what
- * the objective will be, for scaling; 0: unknown. start may be NULL. Fills solution's shares, hosts,
- * quality and bound; nothing is tidied. */
+ * the objective will be, for scaling; 0: unknown. start may be NULL. Fills solution's shares,
+ * hosts, quality and bound; nothing is tidied. */
 es_status es_program_solve(es_arena *arena, const es_problem *problem, const es_program *program,
                            double size, const es_plan_opts *opts, double left_s,
                            const es_solution *start, es_solution *solution,
@@ -205,9 +243,16 @@ es_status es_solve_exact(es_arena *arena, const es_problem *problem, const es_pl
                          es_solution **out_solution, es_error *err) ES_MUST_CHECK;
 
 /* Best routing over given hosts, a linear program; quality INFEASIBLE when there is none. Its bound
- * says nothing about other hosts and is -INFINITY. */
+ * says nothing about other hosts and is -INFINITY. UNKNOWN: classes must not split and this one
+ * splits some. */
 es_status es_solve_routing(es_arena *arena, const es_problem *problem, const bool *host_on,
                            es_solution **out_solution, es_error *err) ES_MUST_CHECK;
+
+/* The same with the program and the shadow price of each of its rows (cost per second per unit of
+ * the row), set unless INFEASIBLE. out_program and out_prices may be NULL. */
+es_status es_solve_routing_priced(es_arena *arena, const es_problem *problem, const bool *host_on,
+                                  es_solution **out_solution, es_program *out_program,
+                                  double **out_prices, es_error *err) ES_MUST_CHECK;
 
 /* Greedy by density, then local improvement until nothing helps or the time is up. */
 es_status es_solve_greedy(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
@@ -218,9 +263,14 @@ es_status es_solve_greedy(es_arena *arena, const es_problem *problem, const es_p
 
 typedef enum es_group_kind {
     ES_GROUP_REPLICAS,
+    ES_GROUP_HOSTS,
+    ES_GROUP_WHOLE, /* unsplittable */
+    ES_GROUP_ENERGY,
+    ES_GROUP_CARBON,
     ES_GROUP_LINK,
     ES_GROUP_COMPUTE,
     ES_GROUP_QUALITY,
+    ES_GROUP_QUALITY_EACH,
     ES_GROUP_DEADLINE,
     ES_GROUP_MEMORY,
     ES_GROUP_CLASS, /* that a class is served at all */
@@ -271,6 +321,9 @@ es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenari
 es_status es_solve_exact_warm(es_arena *scratch, const es_problem *problem,
                               const es_plan_opts *opts, const es_deadline *deadline,
                               es_solution **out_solution, es_error *err) ES_MUST_CHECK;
+
+/* The plan as a value of a document being written (document.c). */
+void es_plan_put(es_json *json, const es_plan *plan, const es_scenario *scenario);
 
 /* The order a plan promises. */
 void es_plan_sort(es_placement *placements, size_t placement_count, es_routing *routings,

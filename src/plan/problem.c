@@ -161,7 +161,8 @@ static es_status add_path(builder *b, uint32_t class_index, es_pipeline_id id,
     if (!price.reachable)
         return ES_OK;
     bool late = price.latency_max_s > class_->deadline_s;
-    if (late && !b->opts.keep_late)
+    bool poor = price.quality < class_->quality_min_each;
+    if ((late || poor) && !b->opts.keep_late)
         return ES_OK;
     if (price.cost < b->class_cost_min[class_index])
         b->class_cost_min[class_index] = price.cost;
@@ -173,9 +174,12 @@ static es_status add_path(builder *b, uint32_t class_index, es_pipeline_id id,
                     .stage_count = pipeline->stage_count,
                     .stage_first = (uint32_t)b->stage_hosts.count,
                     .late = late,
+                    .poor = poor,
                     .cost = price.cost,
                     .quality = price.quality,
-                    .latency_max_s = price.latency_max_s};
+                    .latency_max_s = price.latency_max_s,
+                    .energy_j = price.energy_compute_j + price.energy_network_j,
+                    .carbon_g = price.carbon_g};
     for (uint32_t k = 0; k < pipeline->stage_count; k++) {
         uint32_t host = 0;
         ES_TRY(host_number(b, nodes[k], pipeline->stages[k].segment, &host));
@@ -253,6 +257,8 @@ static es_status add_class(builder *b, uint32_t class_index)
     for (uint32_t p = scenario->task_pipelines[class_->task.index]; p < end; p++) {
         const es_pipeline *pipeline = &scenario->pipelines[p];
         bool was_truncated = b->truncated;
+        if (pipeline->quality < class_->quality_min_each && !b->opts.keep_late)
+            continue;
         find_candidates(b, class_, pipeline);
         double cost_min = pipeline_cost_min(b, pipeline);
         b->truncated = false;
@@ -335,8 +341,10 @@ static es_status take_limits(es_arena *arena, es_problem *problem, es_error *err
     problem->quality_min = ES_TAKE_ARRAY(arena, double, problem->class_count);
     problem->deadline_off = ES_TAKE_ARRAY(arena, bool, problem->class_count);
     problem->class_off = ES_TAKE_ARRAY(arena, bool, problem->class_count);
+    problem->poor_off = ES_TAKE_ARRAY(arena, bool, problem->class_count);
     if (problem->memory_bytes == NULL || problem->compute_s == NULL ||
-        problem->quality_min == NULL || problem->deadline_off == NULL || problem->class_off == NULL)
+        problem->quality_min == NULL || problem->deadline_off == NULL ||
+        problem->class_off == NULL || problem->poor_off == NULL)
         return es_arena_full(arena, "limits", err);
     for (uint32_t v = 0; v < problem->node_count; v++) {
         const es_node *node = es_network_node(scenario->network, (es_node_id){v});
@@ -368,6 +376,10 @@ static es_status seal_problem(builder *b, const uint32_t *class_paths, es_proble
                             .refusal_cost = scenario->objective.refusal_cost,
                             .idle_per_j = scenario->objective.idle_per_j,
                             .replicas_min = scenario->replicas_min,
+                            .hosts_max = scenario->hosts_max,
+                            .unsplittable = scenario->unsplittable,
+                            .energy_w_max = scenario->energy_w_max,
+                            .carbon_g_per_s_max = scenario->carbon_g_per_s_max,
                             .truncated = b->truncated,
                             .class_cost_min = b->class_cost_min};
     ES_TRY(group_hosts(b->arena, problem, false, &problem->node_host_first, &problem->node_hosts,
@@ -468,6 +480,8 @@ es_status es_problem_copy(es_arena *arena, const es_problem *problem, es_problem
     COPY(quality_min, problem->class_count);
     COPY(deadline_off, problem->class_count);
     COPY(class_off, problem->class_count);
+    if (problem->poor_off != NULL)
+        COPY(poor_off, problem->class_count);
     *out_problem = copy;
     return ES_OK;
 }
@@ -476,6 +490,18 @@ double es_problem_on_cost(const es_problem *problem, uint32_t node)
 {
     return es_network_node(problem->scenario->network, (es_node_id){node})->idle_w *
            problem->idle_per_j;
+}
+
+double es_problem_idle_w(const es_problem *problem, uint32_t node)
+{
+    return es_network_node(problem->scenario->network, (es_node_id){node})->idle_w;
+}
+
+double es_problem_idle_g_per_s(const es_problem *problem, uint32_t node)
+{
+    static const double JOULES_PER_KWH = 3.6e6;
+    const es_node *n = es_network_node(problem->scenario->network, (es_node_id){node});
+    return n->idle_w * n->carbon_gco2e_per_kwh / JOULES_PER_KWH;
 }
 
 double es_problem_relaxed_bound(const es_problem *problem)

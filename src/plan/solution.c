@@ -29,6 +29,26 @@ static bool hosts_on(const es_problem *problem, const es_solution *solution, con
     return true;
 }
 
+/* A class that may not split goes the way that most of it goes. */
+static void make_whole(const es_problem *problem, es_solution *solution, uint32_t r)
+{
+    uint32_t first = problem->class_paths[r];
+    uint32_t end = problem->class_paths[r + 1];
+    uint32_t best = end;
+    double most = solution->refused[r];
+    for (uint32_t p = first; p < end; p++) {
+        if (solution->shares[p] <= most)
+            continue;
+        most = solution->shares[p];
+        best = p;
+    }
+    if (most <= 0.0)
+        return;
+    for (uint32_t p = first; p < end; p++)
+        solution->shares[p] = p == best ? 1.0 : 0.0;
+    solution->refused[r] = best == end ? 1.0 : 0.0;
+}
+
 static void tidy_class(const es_problem *problem, es_solution *solution, uint32_t r)
 {
     bool may_refuse = isfinite(problem->refusal_cost) || problem->class_off[r];
@@ -40,6 +60,10 @@ static void tidy_class(const es_problem *problem, es_solution *solution, uint32_
             !hosts_on(problem, solution, &problem->paths[p]))
             solution->shares[p] = 0.0;
         sum += solution->shares[p];
+    }
+    if (problem->unsplittable) {
+        make_whole(problem, solution, r);
+        return;
     }
     if (sum <= 0.0 || sum == 1.0)
         return;
