@@ -46,7 +46,7 @@ format: ## format the sources
 
 tidy: develop ## clang-tidy over everything
 	@cmake --preset clang > /dev/null && cmake --build --preset clang --target es_model > /dev/null
-	@clang-tidy -p build/clang --quiet $$(git ls-files 'src/*.c' | grep -v _fuzz.c)
+	@git ls-files 'src/*.c' | grep -v -E '_(fuzz|test).c|/testing/' | xargs -P 2 -n 1 clang-tidy -p build/clang --quiet 2> /dev/null
 
 nightly: test test-clang test-asan test-tsan ## what takes longer than CI may: all presets, fuzz, benchmarks
 	@$(MAKE) fuzz FUZZ_SECONDS=600

@@ -37,15 +37,17 @@ static char *text_of(es_model_build *build, const char *text)
     return copy;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in them */
 #define NEW(build, type, init)                                                                     \
     __extension__({                                                                                \
         type *new_ = (build)->status == ES_OK ? ES_TAKE_ONE((build)->arena, type) : NULL;          \
         if (new_ != NULL)                                                                          \
-            init(new_);                                                                            \
+            (init)(new_);                                                                          \
         else if ((build)->status == ES_OK)                                                         \
             full(build);                                                                           \
         new_;                                                                                      \
     })
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define PUSH(build, array, value)                                                                  \
     keep((build), ES_ARRAY_PUSH((build)->arena, (array), (value), "model", &(build)->error))

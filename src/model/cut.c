@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "model/internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 typedef struct cutter {
@@ -194,6 +195,7 @@ static es_status collect_nodes(cutter *c, const segment *s, parts *p, es_error *
                 continue;
             Onnx__TensorProto *tensor = NULL;
             ES_TRY(numbers_of(c, v, &tensor, err));
+            assert(tensor != NULL);
             ES_TRY(ES_ARRAY_PUSH(c->arena, &p->weights, tensor, "initializers", err));
             if (c->model->proto->ir_version >= 4)
                 continue;

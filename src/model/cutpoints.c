@@ -8,6 +8,8 @@
  */
 #include "model/internal.h"
 
+#include <assert.h>
+
 static uint32_t used_count(const es_gnode *node)
 {
     return node->input_count + node->captured_count;
@@ -192,11 +194,13 @@ es_status es_model_cut_points(es_arena *arena, const es_model *model,
     if (analysis->node_count != model->graph->node_count)
         return es_fail(err, ES_ERR_ARG, "model '%s': the analysis is of another model",
                        model->name);
-    es_flow flow;
+    es_flow flow = {0};
     ES_TRY(es_within(err, es_flow_make(arena, model, &flow, err), "model '%s'", model->name));
     int64_t *shared_count = NULL;
     int64_t *shared_bytes = NULL;
     ES_TRY(shared_weights(arena, model, analysis, &shared_count, &shared_bytes, err));
+    assert(shared_count != NULL);
+    assert(shared_bytes != NULL);
     es_model_cut_point *points = ES_TAKE_ARRAY(arena, es_model_cut_point, flow.cut_count);
     if (points == NULL)
         return es_arena_full(arena, "cut points", err);

@@ -3,6 +3,8 @@
  */
 #include "model/internal.h"
 
+#include <assert.h>
+
 enum { STEPS_BASE = 100000, STEPS_PER_NODE = 64 };
 
 es_model_analyse_opts es_model_analyse_opts_default(void)
@@ -190,6 +192,7 @@ static es_status start(es_infer *infer, es_error *err)
             ES_TRY(es_fact_declared(infer, value->declared->type, infer->outer == NULL, fact, err));
             break;
         case ES_VALUE_OUTER:
+            assert(infer->outer != NULL);
             *fact = infer->outer->facts[value->outer];
             break;
         case ES_VALUE_SPARSE: /* operators see it as dense */

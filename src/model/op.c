@@ -77,7 +77,7 @@ static es_num raw_num(const Onnx__TensorProto *tensor, size_t index)
         memcpy(&num.f, &word, sizeof num.f);
         break;
     case ES_MODEL_INT8:
-        num.i = (int8_t)raw_at(tensor, index, 1);
+        num.i = (int64_t)(raw_at(tensor, index, 1) ^ 0x80) - 0x80; /* extends the sign */
         break;
     case ES_MODEL_UINT8:
     case ES_MODEL_BOOL:

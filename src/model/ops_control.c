@@ -3,6 +3,8 @@
  */
 #include "model/internal.h"
 
+#include <assert.h>
+
 static const es_graph *subgraph_of(const es_op *op, const char *name)
 {
     uint32_t at = 0;
@@ -52,7 +54,7 @@ es_status es_shape_if_else(es_op *op, es_error *err)
     size_t count = 0;
     const es_num *condition = es_op_data(op, 0, &count);
     bool sure = condition != NULL && count == 1 && condition->symbol == 0;
-    es_infer branches[2];
+    es_infer branches[2] = {0};
     ES_TRY(run_branch(op, "then_branch", &branches[0], err));
     ES_TRY(run_branch(op, "else_branch", &branches[1], err));
     int64_t macs[2];
@@ -64,6 +66,7 @@ es_status es_shape_if_else(es_op *op, es_error *err)
     op->element_ops = sure ? elements[taken] : larger(elements[0], elements[1]);
     for (size_t k = 0; k < op->node->output_count; k++) {
         const es_infer *first = &branches[taken];
+        assert(first->graph != NULL);
         op->outs[k] = first->facts[first->graph->outputs[k]];
         if (!sure)
             ES_TRY(es_fact_meet(op->infer->arena, &op->outs[k],

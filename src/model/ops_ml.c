@@ -90,6 +90,15 @@ es_status es_shape_zipmap(es_op *op, es_error *err)
     return ES_OK;
 }
 
+/* A label encoder without numbers maps to texts, but from texts to integers. */
+static int32_t mapped_type(const es_op *op)
+{
+    int32_t from = es_op_in(op, 0)->type;
+    if (list_size(op, "values_strings") > 0 || from == ES_MODEL_INT64)
+        return ES_MODEL_STRING;
+    return from == ES_MODEL_STRING ? ES_MODEL_INT64 : ES_MODEL_UNDEFINED;
+}
+
 /* The shape of input 0, FLOAT out (row->arg 0) or the type that the labels say (1). */
 es_status es_shape_ml_same(es_op *op, es_error *err)
 {
@@ -98,19 +107,14 @@ es_status es_shape_ml_same(es_op *op, es_error *err)
     int32_t type = ES_MODEL_FLOAT;
     if (op->row->arg == 1) {
         const Onnx__AttributeProto *values = es_op_attr(op, "values_tensor");
-        type = ES_MODEL_UNDEFINED;
         if (values != NULL && values->t != NULL)
             type = values->t->data_type;
         else if (list_size(op, "values_int64s") > 0)
             type = ES_MODEL_INT64;
         else if (list_size(op, "values_floats") > 0)
             type = ES_MODEL_FLOAT;
-        else if (list_size(op, "values_strings") > 0)
-            type = ES_MODEL_STRING;
-        else if (es_op_in(op, 0)->type == ES_MODEL_STRING)
-            type = ES_MODEL_INT64;
-        else if (es_op_in(op, 0)->type == ES_MODEL_INT64)
-            type = ES_MODEL_STRING;
+        else
+            type = mapped_type(op);
     }
     return es_op_out(op, 0, type, &dims, err);
 }
