@@ -64,38 +64,43 @@ static void write_routing(es_json *json, const es_routing *routing, const es_sce
     es_json_map_end(json);
 }
 
+void es_plan_put(es_json *json, const es_plan *plan, const es_scenario *scenario)
+{
+    es_json_map_begin(json);
+    es_json_put_text(json, "format", FORMAT);
+    es_json_put_int(json, "version", VERSION);
+    es_json_put_text(json, "scenario", plan->scenario);
+    es_json_put_text(json, "method", es_plan_method_names[plan->method]);
+    es_json_put_text(json, "quality", es_plan_quality_names[plan->quality]);
+    es_json_put_number(json, "objective_per_s", plan->objective);
+    es_json_put_number(json, "bound_per_s", plan->bound);
+    es_json_put_number(json, "gap_relative", plan->gap_relative);
+    es_json_put_text(json, "conflict", plan->conflict);
+    write_placements(json, plan, scenario);
+    es_json_key(json, "routing");
+    es_json_list_begin(json);
+    for (size_t i = 0; i < plan->routing_count; i++)
+        write_routing(json, &plan->routings[i], scenario);
+    es_json_list_end(json);
+    es_json_key(json, "refused");
+    es_json_list_begin(json);
+    for (uint32_t r = 0; r < scenario->class_count; r++) {
+        if (plan->refused_share[r] <= 0.0)
+            continue;
+        es_json_map_begin(json);
+        write_class(json, scenario, r);
+        es_json_put_number(json, "share", plan->refused_share[r]);
+        es_json_map_end(json);
+    }
+    es_json_list_end(json);
+    es_json_map_end(json);
+}
+
 void es_plan_write(const es_plan *plan, const es_scenario *scenario, es_text *out)
 {
     es_json json;
     es_json_init(&json, out, false);
-    es_json_map_begin(&json);
-    es_json_put_text(&json, "format", FORMAT);
-    es_json_put_int(&json, "version", VERSION);
-    es_json_put_text(&json, "scenario", plan->scenario);
-    es_json_put_text(&json, "method", es_plan_method_names[plan->method]);
-    es_json_put_text(&json, "quality", es_plan_quality_names[plan->quality]);
-    es_json_put_number(&json, "objective_per_s", plan->objective);
-    es_json_put_number(&json, "bound_per_s", plan->bound);
-    es_json_put_number(&json, "gap_relative", plan->gap_relative);
-    es_json_put_text(&json, "conflict", plan->conflict);
-    write_placements(&json, plan, scenario);
-    es_json_key(&json, "routing");
-    es_json_list_begin(&json);
-    for (size_t i = 0; i < plan->routing_count; i++)
-        write_routing(&json, &plan->routings[i], scenario);
-    es_json_list_end(&json);
-    es_json_key(&json, "refused");
-    es_json_list_begin(&json);
-    for (uint32_t r = 0; r < scenario->class_count; r++) {
-        if (plan->refused_share[r] <= 0.0)
-            continue;
-        es_json_map_begin(&json);
-        write_class(&json, scenario, r);
-        es_json_put_number(&json, "share", plan->refused_share[r]);
-        es_json_map_end(&json);
-    }
-    es_json_list_end(&json);
-    es_json_map_end(&json);
+    es_plan_put(&json, plan, scenario);
 }
 
 /* ---- reading ---- */

@@ -265,14 +265,17 @@ typedef struct es_hedonic {
 } es_hedonic;
 
 es_hedonic_opts es_hedonic_opts_default(void);
-es_hedonic_potential es_hedonic_potential_kind(const es_hedonic_game *game);
+
+/* Which potential the game has. O(choices). */
+es_status es_hedonic_potential_kind(es_arena *scratch, const es_hedonic_game *game,
+                                    es_hedonic_potential *out_kind, es_error *err) ES_MUST_CHECK;
 
 /* Best responses in random order until a pass moves nobody. O(choices) per pass. ES_ERR_ARG: a
  * number out of range, or a player with no choice; the seed decides everything. */
 es_status es_hedonic_solve(es_arena *arena, const es_hedonic_game *game, es_hedonic_opts opts,
                            es_hedonic *out_partition, es_error *err) ES_MUST_CHECK;
 
-/* Potential of a partition (of the kind above; NAN: none). O(players log players). */
+/* Potential of a partition (of the kind above; NAN: none). O(choices). */
 es_status es_hedonic_potential_of(es_arena *scratch, const es_hedonic_game *game,
                                   const uint32_t *resource_of, double *out_potential,
                                   es_error *err) ES_MUST_CHECK;
