@@ -1,134 +1,43 @@
 #include "tiny_onnx.h"
 
-#include "base/file.h"
 #include "base/rng.h"
 
-#include <string.h>
-
-/* Field numbers of onnx.proto. */
-enum {
-    MODEL_IR_VERSION = 1,
-    MODEL_GRAPH = 7,
-    MODEL_OPSET = 8,
-    OPSET_VERSION = 2,
-    GRAPH_NODE = 1,
-    GRAPH_NAME = 2,
-    GRAPH_INITIALIZER = 5,
-    GRAPH_INPUT = 11,
-    GRAPH_OUTPUT = 12,
-    NODE_INPUT = 1,
-    NODE_OUTPUT = 2,
-    NODE_OP = 4,
-    TENSOR_DIMS = 1,
-    TENSOR_TYPE = 2,
-    TENSOR_NAME = 8,
-    TENSOR_RAW = 9,
-    F32 = 1,
-    SIZE_MAX_BYTES = 16 << 20
-};
-
-static void varint(es_text *out, uint64_t value)
-{
-    while (value >= 0x80) {
-        char byte = (char)(value | 0x80);
-        es_text_append_n(out, &byte, 1);
-        value >>= 7;
-    }
-    char last = (char)value;
-    es_text_append_n(out, &last, 1);
-}
-
-static void number(es_text *out, uint32_t field, uint64_t value)
-{
-    varint(out, (uint64_t)field << 3);
-    varint(out, value);
-}
-
-static void bytes(es_text *out, uint32_t field, const char *data, size_t size)
-{
-    varint(out, (uint64_t)field << 3 | 2);
-    varint(out, size);
-    es_text_append_n(out, data, size);
-}
-
-static void words(es_text *out, uint32_t field, const char *text)
-{
-    bytes(out, field, text, strlen(text));
-}
-
-/* Appends part as a message and frees it. */
-static void message(es_text *out, uint32_t field, es_text *part)
-{
-    bytes(out, field, es_text_get(part), part->size);
-    es_text_done(part);
-}
+enum { OPSET = 13, ARENA_BYTES = 64 << 20, WEIGHTS_MAX = 1 << 20 };
 
 void tiny_begin(tiny_model *model)
 {
-    es_text_init(&model->graph, SIZE_MAX_BYTES);
-    words(&model->graph, GRAPH_NAME, "tiny");
-}
-
-static void port(tiny_model *model, uint32_t field, const char *name, int64_t width)
-{
-    es_text value, type, tensor, shape, dim;
-    es_text_init(&value, SIZE_MAX_BYTES);
-    es_text_init(&type, SIZE_MAX_BYTES);
-    es_text_init(&tensor, SIZE_MAX_BYTES);
-    es_text_init(&shape, SIZE_MAX_BYTES);
-    int64_t dims[2] = {1, width};
-    for (size_t i = 0; i < 2; i++) {
-        es_text_init(&dim, SIZE_MAX_BYTES);
-        number(&dim, 1, (uint64_t)dims[i]);
-        message(&shape, 1, &dim);
-    }
-    number(&tensor, 1, F32);
-    message(&tensor, 2, &shape);
-    message(&type, 1, &tensor);
-    words(&value, 1, name);
-    message(&value, 2, &type);
-    message(&model->graph, field, &value);
+    model->arena = es_arena_new(ARENA_BYTES);
+    model->build = model->arena != NULL ? es_model_build_new(model->arena, "tiny", OPSET) : NULL;
+    if (model->build == NULL)
+        abort(); /* a test without memory has nothing to tell */
 }
 
 void tiny_input(tiny_model *model, const char *name, int64_t width)
 {
-    port(model, GRAPH_INPUT, name, width);
+    es_model_build_input(model->build, name, ES_MODEL_FLOAT, 2, (const int64_t[]){1, width}, NULL);
 }
 
 void tiny_output(tiny_model *model, const char *name, int64_t width)
 {
-    port(model, GRAPH_OUTPUT, name, width);
+    es_model_build_output(model->build, name, ES_MODEL_FLOAT, 2, (const int64_t[]){1, width}, NULL);
 }
 
 void tiny_op(tiny_model *model, const char *op, const char *from, const char *from2, const char *to)
 {
-    es_text node;
-    es_text_init(&node, SIZE_MAX_BYTES);
-    words(&node, NODE_INPUT, from);
-    if (from2 != NULL)
-        words(&node, NODE_INPUT, from2);
-    words(&node, NODE_OUTPUT, to);
-    words(&node, NODE_OP, op);
-    message(&model->graph, GRAPH_NODE, &node);
+    es_model_build_node(model->build, op, NULL, to, (const char *const[]){from, from2, NULL},
+                        (const char *const[]){to, NULL});
 }
 
 static void weights(tiny_model *model, const char *name, int64_t rows, int64_t columns,
                     uint64_t seed)
 {
-    es_text tensor, raw;
+    static float values[WEIGHTS_MAX];
     es_rng rng = es_rng_make(seed, 0);
-    es_text_init(&tensor, SIZE_MAX_BYTES);
-    es_text_init(&raw, SIZE_MAX_BYTES);
-    for (int64_t i = 0; i < rows * columns; i++) {
-        float value = (float)(es_rng_normal(&rng) * 0.5);
-        es_text_append_n(&raw, (const char *)&value, sizeof value);
-    }
-    number(&tensor, TENSOR_DIMS, (uint64_t)rows);
-    number(&tensor, TENSOR_DIMS, (uint64_t)columns);
-    number(&tensor, TENSOR_TYPE, F32);
-    words(&tensor, TENSOR_NAME, name);
-    message(&tensor, TENSOR_RAW, &raw);
-    message(&model->graph, GRAPH_INITIALIZER, &tensor);
+    size_t count = (size_t)(rows * columns);
+    for (size_t i = 0; i < count && i < WEIGHTS_MAX; i++)
+        values[i] = (float)(es_rng_normal(&rng) * 0.5);
+    es_model_build_weight(model->build, name, ES_MODEL_FLOAT, 2, (const int64_t[]){rows, columns},
+                          values, count * sizeof values[0]);
 }
 
 void tiny_dense(tiny_model *model, const char *from, const char *to, int64_t rows, int64_t columns,
@@ -146,16 +55,11 @@ void tiny_dense(tiny_model *model, const char *from, const char *to, int64_t row
 
 es_status tiny_write(tiny_model *model, const char *path, es_error *err)
 {
-    es_text whole, opset;
-    es_text_init(&whole, SIZE_MAX_BYTES);
-    es_text_init(&opset, SIZE_MAX_BYTES);
-    number(&whole, MODEL_IR_VERSION, 8);
-    number(&opset, OPSET_VERSION, 13);
-    message(&whole, MODEL_OPSET, &opset);
-    message(&whole, MODEL_GRAPH, &model->graph);
-    es_status status = es_text_status(&whole, err);
+    const es_model *made = NULL;
+    es_status status = es_model_build_finish(model->build, &made, err);
     if (status == ES_OK)
-        status = es_file_write(path, whole.bytes, whole.size, err);
-    es_text_done(&whole);
+        status = es_model_write(model->arena, made, path, err);
+    es_arena_free(model->arena);
+    *model = (tiny_model){0};
     return status;
 }

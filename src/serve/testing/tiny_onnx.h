@@ -1,13 +1,14 @@
 /*
- * tiny_onnx: writes small ONNX models as bytes, for tests. Operators of opset 13, weights by seed.
+ * tiny_onnx: small ONNX models for tests: operators of opset 13, weights by seed.
  */
 #ifndef ES_SERVE_TESTING_TINY_ONNX_H
 #define ES_SERVE_TESTING_TINY_ONNX_H
 
-#include "base/text.h"
+#include "model/model.h"
 
 typedef struct tiny_model {
-    es_text graph;
+    es_arena *arena;
+    es_model_build *build;
 } tiny_model;
 
 void tiny_begin(tiny_model *model);
