@@ -3,7 +3,13 @@
 
 #include <math.h>
 
-enum { STEPS_MAX = 20000, CORE_HOSTS_MAX = 400, CORE_PATHS_MAX = 6000, DIVE_MAX = 4 };
+enum {
+    STEPS_MAX = 20000,
+    CORE_HOSTS_MAX = 400,
+    CORE_PATHS_MAX = 6000,
+    DIVE_MAX = 4,
+    SHARE_NODES_MIN = 200
+};
 /* Of the time left: for the first ascent, for dives. */
 static const double ASCENT_SHARE = 0.35;
 static const double DIVE_SHARE = 0.6;
@@ -45,6 +51,13 @@ static bool solved(const solver *s)
            s->cost - s->ascent.bound <= s->opts->gap_relative * fmax(fabs(s->cost), 1e-9);
 }
 
+/* Whether parts can be solved without regard to the rest. */
+static bool falls_apart(const es_problem *problem)
+{
+    return problem->replicas_min < 2 && problem->hosts_max == 0 && !problem->unsplittable &&
+           !(problem->energy_w_max > 0.0) && !(problem->carbon_g_per_s_max > 0.0);
+}
+
 static bool has_solution(const es_solution *solution)
 {
     return solution->quality == ES_PLAN_OPTIMAL || solution->quality == ES_PLAN_FEASIBLE;
@@ -80,6 +93,8 @@ static es_status offer_start(solver *s, const es_solution *start)
     es_solution *routed;
     if (start == NULL)
         return ES_OK;
+    if (!falls_apart(s->problem))
+        return offer(s, start);
     ES_TRY(es_solve_routing(s->scratch, s->problem, start->host_on, &routed, s->err));
     return offer(s, routed);
 }
@@ -190,11 +205,16 @@ static es_status dive_all(solver *s)
         double fix_share, factor, weight;
     } kinds[DIVE_MAX] = {{0.1, 0.02, 0.1}, {0.05, 0.02, 0.1}, {0.1, 0.005, 0.1}, {0.05, 0.02, 0.2}};
     dive_lane lanes[DIVE_MAX] = {0};
+    /* As many steps as the time allows over the rounds that a dive takes. */
+    double step_s = s->trace.bound_s / (double)(s->ascent.step_count + 1);
+    double room_s = DIVE_SHARE * fmax(es_deadline_left_s(s->deadline), 0.0);
+    double steps = fmin(40.0, fmax(4.0, room_s / (1.5 * step_s + 1e-9) / 60.0));
     uint32_t count = s->opts->thread_count < DIVE_MAX ? s->opts->thread_count : DIVE_MAX;
     es_status status = ES_OK;
     for (uint32_t i = 0; i < count; i++) {
         lanes[i].s = s;
         lanes[i].opts = es_dive_opts_default();
+        lanes[i].opts.step_count = (uint32_t)steps;
         lanes[i].opts.fix_share = kinds[i].fix_share;
         lanes[i].opts.factor = kinds[i].factor;
         lanes[i].opts.weight = kinds[i].weight;
@@ -231,8 +251,7 @@ static void refine_bound(solver *s, uint32_t step_max)
 static es_status improve(solver *s)
 {
     es_lns lns;
-    /* Replicas tie all nodes together, which parts do not know of. */
-    if (s->best == NULL || s->problem->replicas_min > 1)
+    if (s->best == NULL || !falls_apart(s->problem))
         return ES_OK;
     ES_TRY(es_lns_init(&lns, s->scratch, &s->layout, &s->ascent.best, &s->ascent.answer, s->opts,
                        s->deadline, s->pool, s->err));
@@ -264,6 +283,21 @@ static es_status remember(const solver *s, es_decompose_memory *out)
     return ES_OK;
 }
 
+/* Until a hundred steps bring no more than a part of the gap that is allowed. */
+static void ascend(solver *s, const es_deadline *deadline)
+{
+    enum { CHUNK = 100 };
+    static const double PART = 0.1;
+    double before = -INFINITY;
+    for (uint32_t i = 0; i < STEPS_MAX / CHUNK; i++) {
+        bool more = es_ascent_run(&s->ascent, CHUNK, s->opts->gap_relative, deadline);
+        double bound = s->ascent.bound;
+        if (!more || bound - before < PART * s->opts->gap_relative * fabs(bound))
+            break;
+        before = bound;
+    }
+}
+
 /* Greedy, beside the ascent: what pipelines of several stages need, which dives serve badly. */
 typedef struct beside {
     solver *s;
@@ -278,7 +312,7 @@ static void run_beside(void *context, size_t i)
 {
     beside *b = context;
     if (i == 0)
-        (void)es_ascent_run(&b->s->ascent, STEPS_MAX, b->s->opts->gap_relative, &b->deadline);
+        ascend(b->s, &b->deadline);
     else
         b->status =
             es_solve_greedy(b->arena, b->s->problem, b->s->opts, &b->deadline, &b->found, &b->err);
@@ -287,9 +321,12 @@ static void run_beside(void *context, size_t i)
 static es_status first_phase(solver *s)
 {
     beside b = {.s = s, .deadline = part_of(s->deadline, ASCENT_SHARE)};
-    bool greedy = s->best == NULL && (s->layout.slot_count > 0 || s->problem->replicas_min > 1 ||
+    bool greedy = s->best == NULL && (s->layout.slot_count > 0 || !falls_apart(s->problem) ||
                                       !isfinite(s->problem->refusal_cost));
     if (!greedy) {
+        if (s->pool != NULL && s->problem->node_count >= SHARE_NODES_MIN)
+            ES_TRY(es_node_room_share(s->scratch, &s->layout, s->pool, s->opts->thread_count,
+                                      &s->ascent.room, s->err));
         run_beside(&b, 0);
         return ES_OK;
     }
@@ -327,11 +364,10 @@ static es_status run_phases(solver *s, const es_solution *start, const es_decomp
         return ES_OK;
     es_relaxed_solve(&s->layout, &s->ascent.best, NULL, &s->ascent.room, &s->ascent.answer);
     static const core_kind cores[] = {{0.05, 0.07}, {0.005, 0.2}};
-    for (size_t i = 0; i < 2 && s->problem->replicas_min < 2 && !solved(s); i++)
+    for (size_t i = 0; i < 2 && falls_apart(s->problem) && !solved(s); i++)
         ES_TRY(solve_core(s, cores[i]));
-    bool dive = s->problem->replicas_min < 2 && s->layout.slot_count == 0 &&
-                !(s->best != NULL && warm != NULL);
-    if (!solved(s) && (s->best == NULL || dive))
+    bool dive = s->layout.slot_count == 0 && !(s->best != NULL && warm != NULL);
+    if (!solved(s) && falls_apart(s->problem) && (s->best == NULL || dive))
         ES_TRY(dive_all(s));
     if (!solved(s) && s->best != NULL)
         refine_bound(s, 600);

@@ -5,8 +5,9 @@
  * Relaxed: that shares of a class add up to 1 (price pi), compute (mu), links (gamma), average
  * quality (kappa), and that a path over several hosts takes each of them (rho, one per class and
  * host: a *slot*). What remains falls apart into one choice of hosts per node, a knapsack over
- * memory, and the refusals and longer paths of one class. Constraints on replicas are left out of
- * the bound. Symbols and sources: README.md.
+ * memory, and the refusals and longer paths of one class. Replicas, limits of hosts, energy and
+ * carbon, and unsplittable classes are left out of the bound; with them the solution is the start
+ * or greedy's. Symbols and sources: README.md.
  */
 #ifndef ES_PLAN_DECOMPOSE_H
 #define ES_PLAN_DECOMPOSE_H
@@ -126,10 +127,18 @@ typedef struct es_node_room {
     uint32_t *first;
     double *with;
     double *without;
+    /* More threads for the nodes; lane_count 0: this one alone. */
+    es_pool *pool;
+    uint32_t lane_count;
+    struct es_node_room *lanes;
 } es_node_room;
 
 es_status es_node_room_new(es_arena *arena, const es_layout *layout, es_node_room *out,
                            es_error *err) ES_MUST_CHECK;
+
+/* Lets lane_count threads of pool share the nodes; the answers stay the same. */
+es_status es_node_room_share(es_arena *arena, const es_layout *layout, es_pool *pool,
+                             uint32_t lane_count, es_node_room *room, es_error *err) ES_MUST_CHECK;
 
 /* Hosts that are known to be open or closed in any better solution. */
 typedef enum es_fixing { ES_FIX_FREE, ES_FIX_CLOSED, ES_FIX_OPEN } es_fixing;

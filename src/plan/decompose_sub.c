@@ -200,7 +200,7 @@ static es_status choose_paths(cutter *c)
             es_path *path = &paths[problem->path_count];
             *path = whole->paths[p];
             path->stage_first = stages;
-            path->late = false;
+            path->late = path->poor = false;
             for (uint32_t k = 0; k < path->stage_count; k++) {
                 stage_hosts[stages] = whole->stage_hosts[whole->paths[p].stage_first + k];
                 stage_loads[stages++] = whole->stage_loads[whole->paths[p].stage_first + k];

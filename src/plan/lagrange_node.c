@@ -67,6 +67,20 @@ es_status es_node_room_new(es_arena *arena, const es_layout *layout, es_node_roo
     return ES_OK;
 }
 
+es_status es_node_room_share(es_arena *arena, const es_layout *layout, es_pool *pool,
+                             uint32_t lane_count, es_node_room *room, es_error *err)
+{
+    es_node_room *lanes = ES_TAKE_ARRAY(arena, es_node_room, lane_count);
+    if (lanes == NULL)
+        return es_arena_full(arena, "knapsack", err);
+    for (uint32_t i = 0; i < lane_count; i++)
+        ES_TRY(es_node_room_new(arena, layout, &lanes[i], err));
+    room->pool = pool;
+    room->lane_count = lane_count;
+    room->lanes = lanes;
+    return ES_OK;
+}
+
 /* Cost of every path with the prices of what it takes, but for its slots and its class. */
 static void price_paths(const es_layout *layout, const es_multipliers *prices, double *reduced)
 {
@@ -225,6 +239,35 @@ static void solve_node(const es_layout *layout, const es_multipliers *prices, co
     out->node_value[v] = value;
 }
 
+typedef struct node_share {
+    const es_layout *layout;
+    const es_multipliers *prices;
+    const uint8_t *fixing;
+    es_node_room *room;
+    es_relaxed *out;
+} node_share;
+
+static void solve_share(void *context, size_t i)
+{
+    const node_share *share = context;
+    size_t count = share->layout->problem->node_count;
+    size_t lanes = share->room->lane_count;
+    for (size_t v = i * count / lanes; v < (i + 1) * count / lanes; v++)
+        solve_node(share->layout, share->prices, share->fixing, (uint32_t)v, &share->room->lanes[i],
+                   share->out);
+}
+
+static void solve_nodes(const es_layout *layout, const es_multipliers *prices,
+                        const uint8_t *fixing, es_node_room *room, es_relaxed *out)
+{
+    node_share share = {layout, prices, fixing, room, out};
+    if (room->lane_count > 1 &&
+        es_pool_for(room->pool, room->lane_count, solve_share, &share, NULL) == ES_OK)
+        return;
+    for (uint32_t v = 0; v < layout->problem->node_count; v++)
+        solve_node(layout, prices, fixing, v, room, out);
+}
+
 static void add_use(const es_layout *layout, uint32_t p, double share, es_multipliers *slope)
 {
     const es_problem *problem = layout->problem;
@@ -366,8 +409,8 @@ void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, con
     /* Classes first: they set the slope of pi, which nodes then take from. */
     for (uint32_t r = 0; r < problem->class_count; r++)
         value += prices->pi[r] + solve_class(layout, prices, fixing, r, out);
+    solve_nodes(layout, prices, fixing, room, out);
     for (uint32_t v = 0; v < problem->node_count; v++) {
-        solve_node(layout, prices, fixing, v, room, out);
         value -= out->node_value[v];
         for (uint32_t g = layout->node_group_first[v]; g < layout->node_group_first[v + 1]; g++)
             for (uint32_t c = layout->group_cell_first[g];

@@ -80,6 +80,23 @@ static void credit_path(es_lns *lns, uint32_t p, double share)
     }
 }
 
+/* A refusal is the fault of the nodes that could have served. */
+static void blame_refusal(es_lns *lns, uint32_t r, double share)
+{
+    const es_problem *problem = lns->layout->problem;
+    uint32_t first = problem->class_paths[r];
+    uint32_t end = problem->class_paths[r + 1];
+    double beyond = share * (lns->layout->refusal[r] - lns->prices->pi[r]);
+    for (uint32_t p = first; isfinite(beyond) && p < end; p++) {
+        const es_path *path = &problem->paths[p];
+        for (uint32_t k = 0; k < path->stage_count; k++) {
+            uint32_t h = problem->stage_hosts[path->stage_first + k];
+            lns->blame[problem->hosts[h].node.index] +=
+                beyond / path->stage_count / (double)(end - first);
+        }
+    }
+}
+
 /* The gap by node: what its best choice would gain at the prices, less what it gains now. */
 static void set_blame(es_lns *lns, const es_solution *now)
 {
@@ -95,6 +112,9 @@ static void set_blame(es_lns *lns, const es_solution *now)
     for (uint32_t p = 0; p < problem->path_count; p++)
         if (now->shares[p] > 0.0)
             credit_path(lns, p, now->shares[p]);
+    for (uint32_t r = 0; r < problem->class_count; r++)
+        if (now->refused[r] > 0.0)
+            blame_refusal(lns, r, now->refused[r]);
     for (uint32_t v = 0; v < problem->node_count; v++) {
         lns->blame[v] = fmax(lns->blame[v], 0.0);
         sum += lns->blame[v];
@@ -196,7 +216,8 @@ static es_status solve_by_prices(lane *l, double before, es_solution **out, es_e
     ascent.upper = INFINITY;
     es_dive_opts opts = es_dive_opts_default();
     opts.fixing = fixing;
-    opts.fix_share = 0.05;
+    opts.fix_share = 0.1;
+    opts.step_count = 20;
     ES_TRY(es_dive(arena, &ascent, &first, opts, l->lns->deadline, open, err));
     return es_solve_routing(arena, part, open, out, err);
 }
