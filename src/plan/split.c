@@ -209,7 +209,7 @@ static bool trace(const work *now, uint32_t *node_of)
         last = now->first[at] - 1;
         node = now->before[at];
     }
-    assert(!"a split has at most one segment per node");
+    assert(false && "a split has at most one segment per node");
     return false;
 }
 
