@@ -14,6 +14,9 @@ static const double SOLVE_GAP = 1e-4;    /* good enough for a point; the bound s
 static const double AUGMENT = 1e-3;      /* of AUGMECON2, per range of the first measure */
 static const double WEIGHT_LEAST = 1e-3; /* so that no measure is left to chance */
 
+/* Each round doubles the weights and limits per measure. */
+enum { ROUNDS_MAX = 3 };
+
 /* The scenario with other weights, in which hosting is free. */
 static es_status weigh(es_front_maker *maker, const double *weights, const es_scenario **out,
                        es_error *err)
@@ -225,10 +228,42 @@ static es_status solve_grid(es_front_maker *maker, uint32_t steps)
     return ES_OK;
 }
 
+/* Points that no other covers. O(points^2). */
+static size_t count_efficient(const es_front_maker *maker)
+{
+    size_t efficient = 0;
+    for (size_t i = 0; i < maker->points.count; i++) {
+        bool covered = false;
+        for (size_t j = 0; j < maker->points.count && !covered; j++) {
+            const double *a = maker->points.items[j].values;
+            const double *b = maker->points.items[i].values;
+            covered = j != i && es_front_covers(a, b, maker->opts.measure_count) &&
+                      (j < i || !es_front_covers(b, a, maker->opts.measure_count));
+        }
+        efficient += covered ? 0 : 1;
+    }
+    return efficient;
+}
+
+/* One round of weights and, where the program is small enough, limits; finer with every round. */
+static es_status solve_round(es_front_maker *maker, uint32_t fineness, bool grid,
+                             const double *range)
+{
+    uint32_t count = maker->opts.measure_count;
+    double wanted = (double)maker->opts.point_count;
+    double left_s = es_deadline_left_s(&maker->deadline);
+    /* Half of the points by weights where a grid follows. */
+    double weighted = grid ? wanted / 2.0 : wanted;
+    double height = count == 2 ? weighted - 1.0 : sqrt(2.0 * weighted) - 1.0;
+    double steps = count == 2 ? wanted : ceil(sqrt(wanted));
+    ES_TRY(solve_lattice(maker, (uint32_t)fmax(height, 2.0) * fineness,
+                         grid ? 0.5 * left_s : left_s, range));
+    return grid ? solve_grid(maker, (uint32_t)fmax(steps, 2.0) * fineness) : ES_OK;
+}
+
 es_status es_front_approx(es_front_maker *maker)
 {
     uint32_t count = maker->opts.measure_count;
-    uint32_t wanted = maker->opts.point_count;
     double range[ES_FRONT_MEASURES_MAX];
     bool grid = !maker->problem->truncated && maker->problem->path_count > 0 &&
                 maker->problem->path_count <= maker->opts.plan.exact_size_max;
@@ -236,16 +271,15 @@ es_status es_front_approx(es_front_maker *maker)
     ES_TRY(solve_ends(maker, 0.25 * total_s / count, range, &maker->front->quality));
     if (maker->front->quality != ES_PLAN_FEASIBLE)
         return ES_OK;
-    /* Half of the points by weights where a grid follows. */
-    double weighted = grid ? wanted / 2.0 : wanted;
-    uint32_t height = count == 2 ? (uint32_t)fmax(weighted - 1.0, 2.0)
-                                 : (uint32_t)fmax(sqrt(2.0 * weighted) - 1.0, 2.0);
-    double left_s = es_deadline_left_s(&maker->deadline);
-    ES_TRY(solve_lattice(maker, height, grid ? 0.5 * left_s : left_s, range));
-    if (!grid)
-        return ES_OK;
-    ES_TRY(es_front_program(maker, maker->given->unsplittable));
-    ES_TRY(es_front_scale(maker, range));
-    uint32_t steps = count == 2 ? wanted : (uint32_t)ceil(sqrt(wanted));
-    return solve_grid(maker, steps > 2 ? steps : 2);
+    if (grid) {
+        ES_TRY(es_front_program(maker, maker->given->unsplittable));
+        ES_TRY(es_front_scale(maker, range));
+    }
+    for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
+        ES_TRY(solve_round(maker, 1u << round, grid, range));
+        if (count_efficient(maker) >= maker->opts.point_count ||
+            es_deadline_left_s(&maker->deadline) <= 0.0)
+            break;
+    }
+    return ES_OK;
 }

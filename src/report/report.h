@@ -36,4 +36,8 @@ void es_report_html(const es_report *report, es_text *out);
 /* One row per case, slot and class. */
 void es_report_csv(const es_report *report, es_text *out);
 
+/* A front as an SVG file of its own: two objectives as axes, a third as colour; between two also
+ * the proven bound, where the front is not exact. */
+void es_report_front(const es_front *front, es_text *out);
+
 #endif
