@@ -99,12 +99,27 @@ static es_status offer_start(solver *s, const es_solution *start)
     return offer(s, routed);
 }
 
+/* Prices of classes per request: times their rates (up) or over them. */
+static void scale_prices(const es_layout *layout, es_multipliers *prices, bool up)
+{
+    for (uint32_t r = 0; r < layout->problem->class_count; r++)
+        if (layout->rate[r] > 0.0)
+            prices->pi[r] *= up ? layout->rate[r] : 1.0 / layout->rate[r];
+    for (uint32_t c = 0; c < layout->cell_count; c++)
+        for (uint32_t i = layout->cell_slot_first[c]; i < layout->cell_slot_first[c + 1]; i++) {
+            double rate = layout->rate[layout->cell_class[c]];
+            if (rate > 0.0)
+                prices->rho[i] *= up ? rate : 1.0 / rate;
+        }
+}
+
 static void start_prices(solver *s, const es_decompose_memory *warm)
 {
     if (warm == NULL || warm->prices == NULL || warm->count != s->ascent.best.count ||
         warm->class_count != s->problem->class_count || warm->node_count != s->problem->node_count)
         return;
     memcpy(s->ascent.best.all, warm->prices, warm->count * sizeof(double));
+    scale_prices(&s->layout, &s->ascent.best, true);
     s->ascent.factor = 0.05;
     s->ascent.weight = 0.1;
 }
@@ -268,13 +283,15 @@ static es_status improve(solver *s)
     return ES_OK;
 }
 
-static es_status remember(const solver *s, es_decompose_memory *out)
+static es_status remember(solver *s, es_decompose_memory *out)
 {
     if (out == NULL)
         return ES_OK;
     double *prices = ES_TAKE_ARRAY(s->arena, double, s->ascent.best.count);
     if (prices == NULL)
         return es_arena_full(s->arena, "prices", s->err);
+    /* The solve is done: its prices may be changed. */
+    scale_prices(&s->layout, &s->ascent.best, false);
     memcpy(prices, s->ascent.best.all, s->ascent.best.count * sizeof *prices);
     *out = (es_decompose_memory){.class_count = s->problem->class_count,
                                  .node_count = s->problem->node_count,
