@@ -207,7 +207,17 @@ static void load_linear(Clp_Simplex *model, const es_program *program, const coi
                     program->col_upper.items, coin->cost, coin->row_lower, coin->row_upper);
 }
 
-/* Nothing to decide but shares: the linear program is the whole problem. */
+static bool is_integral(const es_program *program, const double *value)
+{
+    static const double TOLERANCE = 1e-6;
+    for (size_t c = 0; c < program->col_cost.count; c++)
+        if (program->col_integer.items[c] && value[c] > TOLERANCE && value[c] < 1.0 - TOLERANCE)
+            return false;
+    return true;
+}
+
+/* The program without the integers: OPTIMAL when its answer has them all the same, else UNKNOWN
+ * with the bound it proves, if it came to an end in time. */
 static es_status run_linear(const es_problem *problem, const es_program *program,
                             const coin_arrays *coin, double left_s, es_solution *solution,
                             es_error *err)
@@ -219,17 +229,44 @@ static es_status run_linear(const es_problem *problem, const es_program *program
     load_linear(model, program, coin);
     Clp_setMaximumSeconds(model, left_s);
     (void)Clp_dual(model, 0); /* its answer is the status asked for next */
+    solution->quality = ES_PLAN_UNKNOWN;
+    solution->bound = -(double)INFINITY;
     if (Clp_isProvenOptimal(model)) {
         double objective = Clp_objectiveValue(model);
-        solution->quality = ES_PLAN_OPTIMAL;
+        const double *value = Clp_getColSolution(model);
         solution->bound =
             coin->costless ? 0.0 : (objective - TOLERANCE * fabs(objective)) / coin->scale;
-        read_columns(problem, program, Clp_getColSolution(model), solution);
+        if (is_integral(program, value)) {
+            solution->quality = ES_PLAN_OPTIMAL;
+            read_columns(problem, program, value, solution);
+        }
     } else if (Clp_isProvenPrimalInfeasible(model)) {
         solution->quality = ES_PLAN_INFEASIBLE;
         solution->bound = (double)INFINITY;
     }
     Clp_deleteModel(model);
+    return ES_OK;
+}
+
+/* CBC's first linear program cannot be interrupted and may take many times as long as the dual
+ * simplex, so that of a large program is solved here first, and only what is small beside the time
+ * left goes on to branch. True: *solution is the answer. */
+static es_status try_linear(const es_problem *problem, const es_program *program,
+                            const coin_arrays *coin, double *left_s, es_solution *solution,
+                            bool *out_done, es_error *err)
+{
+    static const size_t LARGE_COLUMNS = 30000;
+    static const double SHARE_MAX = 0.1; /* of the time left */
+    *out_done = false;
+    if (coin->integer_count > 0 && program->col_cost.count <= LARGE_COLUMNS)
+        return ES_OK;
+    es_clock *clock = es_clock_system(); /* what the library goes by */
+    int64_t start_ns = es_clock_now_ns(clock);
+    ES_TRY(run_linear(problem, program, coin, *left_s, solution, err));
+    double took_s = es_s_from_ns(es_clock_now_ns(clock) - start_ns);
+    *out_done = solution->quality != ES_PLAN_UNKNOWN || !isfinite(solution->bound) ||
+                took_s > SHARE_MAX * *left_s || coin->integer_count == 0;
+    *left_s -= took_s;
     return ES_OK;
 }
 
@@ -239,8 +276,11 @@ es_status es_program_solve(es_arena *arena, const es_problem *problem, const es_
 {
     coin_arrays coin = {0};
     ES_TRY(take_coin(arena, program, size, &coin, err));
-    if (coin.integer_count == 0)
-        return run_linear(problem, program, &coin, left_s, solution, err);
+    bool done;
+    ES_TRY(try_linear(problem, program, &coin, &left_s, solution, &done, err));
+    if (done)
+        return ES_OK;
+    double relaxed_bound = solution->bound;
     size_t start_max = program->col_cost.count + 2 * (size_t)problem->host_count;
     int *start_cols = ES_TAKE_ARRAY(arena, int, start_max);
     double *start_values = ES_TAKE_ARRAY(arena, double, start_max);
@@ -261,6 +301,8 @@ es_status es_program_solve(es_arena *arena, const es_problem *problem, const es_
     (void)Cbc_solve(model); /* its answer is asked for below, state by state */
     coin.in_time = es_s_from_ns(es_clock_now_ns(clock) - start_ns) < 0.95 * left_s;
     read_answer(model, problem, program, opts, &coin, solution);
+    if (solution->quality != ES_PLAN_INFEASIBLE)
+        solution->bound = fmax(solution->bound, relaxed_bound);
     Cbc_deleteModel(model);
     return ES_OK;
 }
@@ -324,16 +366,6 @@ static es_status read_prices(es_arena *arena, Clp_Simplex *model, const es_progr
     return ES_OK;
 }
 
-/* With unsplittable classes a linear program's answer is good only by luck. */
-static bool is_whole(const es_problem *problem, const es_program *program, const double *value)
-{
-    static const double TOLERANCE = 1e-6;
-    for (size_t c = 0; problem->unsplittable && c < program->col_cost.count; c++)
-        if (program->col_integer.items[c] && value[c] > TOLERANCE && value[c] < 1.0 - TOLERANCE)
-            return false;
-    return true;
-}
-
 es_status es_solve_routing(es_arena *arena, const es_problem *problem, const bool *host_on,
                            es_solution **out_solution, es_error *err)
 {
@@ -363,7 +395,8 @@ es_status es_solve_routing_priced(es_arena *arena, const es_problem *problem, co
     es_status status = ES_OK;
     if (Clp_isProvenOptimal(model)) {
         const double *value = Clp_getColSolution(model);
-        solution->quality = is_whole(problem, &program, value) ? ES_PLAN_FEASIBLE : ES_PLAN_UNKNOWN;
+        /* With unsplittable classes this is good only by luck. */
+        solution->quality = is_integral(&program, value) ? ES_PLAN_FEASIBLE : ES_PLAN_UNKNOWN;
         read_columns(problem, &program, value, solution);
         memcpy(solution->host_on, host_on, problem->host_count * sizeof *host_on);
         if (solution->quality == ES_PLAN_FEASIBLE)
