@@ -377,6 +377,26 @@ static void test_bind(void **state)
     es_arena_free(f.arena);
 }
 
+/* A depth that no int64 holds leaves the dimension unknown; one that fits counts. */
+static void test_onehot_depth_as_real(void **state)
+{
+    (void)state;
+    for (int huge = 0; huge < 2; huge++) {
+        fixture f = start();
+        const float depth = huge != 0 ? 3e38F : 5;
+        const float values[] = {0, 1};
+        test_input(f.b, "x", DIMS(2));
+        es_model_build_weight(f.b, "depth", ES_MODEL_FLOAT, 0, NULL, &depth, sizeof depth);
+        es_model_build_weight(f.b, "values", ES_MODEL_FLOAT, 1, (const int64_t[]){2}, values,
+                              sizeof values);
+        test_output(f.b, "y");
+        es_model_build_node(f.b, "OneHot", NULL, "", NAMES("x", "depth", "values"), NAMES("y"));
+        const es_model_analysis *a = test_analyse(f.arena, test_finish(f.b));
+        assert_shape(a, "y", huge != 0 ? "2x?" : "2x5");
+        es_arena_free(f.arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_unknown_allowed),
         cmocka_unit_test(test_bind),
+        cmocka_unit_test(test_onehot_depth_as_real),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

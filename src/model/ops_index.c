@@ -86,6 +86,12 @@ es_status es_shape_gather_nd(es_op *op, es_error *err)
     return es_op_out(op, 0, type, &out, err);
 }
 
+/* Truncated; unknown when no int64 holds it. */
+static es_dim dim_of_real(double value)
+{
+    return value > -9.2e18 && value < 9.2e18 ? es_dim_of((int64_t)value) : es_dim_unknown();
+}
+
 es_status es_shape_onehot(es_op *op, es_error *err)
 {
     ES_TRY(es_op_need(op, 3, err));
@@ -99,7 +105,8 @@ es_status es_shape_onehot(es_op *op, es_error *err)
     const es_num *depth = es_op_data(op, 1, &count);
     es_dim size = es_dim_unknown();
     if (depth != NULL && count == 1 && depth->symbol == 0)
-        size = es_dim_of(es_type_is_float(es_op_in(op, 1)->type) ? (int64_t)depth->f : depth->i);
+        size =
+            es_type_is_float(es_op_in(op, 1)->type) ? dim_of_real(depth->f) : es_dim_of(depth->i);
     es_dims out = {.rank = in.rank + 1};
     for (int32_t i = 0, from = 0; i < out.rank; i++)
         out.d[i] = i == axis ? size : in.d[from++];
@@ -424,7 +431,7 @@ es_status es_shape_resize(es_op *op, es_error *err)
         }
         double scale = keep ? one_scale(op, &in, axes, sizes, wanted) : 1.0;
         for (size_t k = 0; keep && k < wanted && scale < 1e9 && scale > 0; k++)
-            out.d[axes[k]] = es_dim_of((int64_t)floor(scale * (double)in.d[axes[k]].v + 0.5));
+            out.d[axes[k]] = dim_of_real(floor(scale * (double)in.d[axes[k]].v + 0.5));
         return es_op_out(op, 0, type, &out, err);
     }
     size_t count = fixed != NULL ? fixed->n_floats : scales_count;
@@ -445,7 +452,7 @@ es_status es_shape_resize(es_op *op, es_error *err)
         if (known && scale >= 1.0 && scale <= 1.0)
             out.d[axes[k]] = dim;
         else if (known && es_dim_known(dim) && dim.v < INT32_MAX)
-            out.d[axes[k]] = es_dim_of((int64_t)floor((double)dim.v * scale));
+            out.d[axes[k]] = dim_of_real(floor((double)dim.v * scale));
     }
     return es_op_out(op, 0, type, &out, err);
 }
