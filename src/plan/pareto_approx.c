@@ -110,6 +110,27 @@ static es_status solve_sum(es_front_maker *maker, const double *weights, double 
     return es_front_add_point(maker, out->values, out->plan);
 }
 
+/* One measure by itself; *out_quality becomes FEASIBLE when there is a plan, INFEASIBLE when there
+ * can be none. */
+static es_status solve_end(es_front_maker *maker, uint32_t k, double limit_s,
+                           es_plan_quality *out_quality)
+{
+    double weights[ES_FRONT_MEASURES_MAX] = {0};
+    es_front_solve_result result;
+    weights[k] = 1.0;
+    ES_TRY(solve_sum(maker, weights, limit_s, &result));
+    if (result.quality == ES_PLAN_INFEASIBLE)
+        *out_quality = ES_PLAN_INFEASIBLE;
+    if (result.plan == NULL)
+        return ES_OK;
+    *out_quality = ES_PLAN_FEASIBLE;
+    for (uint32_t j = 0; j < maker->opts.measure_count; j++) {
+        maker->ideal[j] = fmin(maker->ideal[j], result.values[j]);
+        maker->payoff_worst[j] = fmax(maker->payoff_worst[j], result.values[j]);
+    }
+    return ES_OK;
+}
+
 /* Every measure by itself: ideals, and ranges from what the others are then. */
 static es_status solve_ends(es_front_maker *maker, double each_s, double *range,
                             es_plan_quality *out_quality)
@@ -121,19 +142,15 @@ static es_status solve_ends(es_front_maker *maker, double each_s, double *range,
         maker->payoff_worst[k] = -(double)INFINITY;
     }
     for (uint32_t k = 0; k < count; k++) {
-        double weights[ES_FRONT_MEASURES_MAX] = {0};
-        es_front_solve_result result;
-        weights[k] = 1.0;
-        ES_TRY(solve_sum(maker, weights, each_s, &result));
-        if (result.quality == ES_PLAN_INFEASIBLE) {
-            *out_quality = ES_PLAN_INFEASIBLE;
+        ES_TRY(solve_end(maker, k, each_s, out_quality));
+        if (*out_quality == ES_PLAN_INFEASIBLE)
             return ES_OK;
-        }
-        for (uint32_t j = 0; j < count && result.plan != NULL; j++) {
-            *out_quality = ES_PLAN_FEASIBLE;
-            maker->ideal[j] = fmin(maker->ideal[j], result.values[j]);
-            maker->payoff_worst[j] = fmax(maker->payoff_worst[j], result.values[j]);
-        }
+    }
+    /* Nothing yet: any plan is worth more time than a good one. */
+    if (*out_quality == ES_PLAN_UNKNOWN) {
+        ES_TRY(solve_end(maker, 0, 0.75 * es_deadline_left_s(&maker->deadline), out_quality));
+        if (*out_quality != ES_PLAN_FEASIBLE)
+            return ES_OK;
     }
     for (uint32_t k = 0; k < count; k++) {
         range[k] = maker->payoff_worst[k] - maker->ideal[k];

@@ -22,7 +22,7 @@ static const char style[] =
     ".grid{stroke:#dde2e7}.base{stroke:#5a6672}"
     ".stair{fill:none;stroke:#6b7680;stroke-width:1.2}"
     ".bound{fill:none;stroke:#d55e00;stroke-width:1.5;stroke-dasharray:5 4}"
-    ".dot{stroke:#fff;stroke-width:1}"
+    "circle{stroke:#fff}"
     ".c0{fill:#fde725}.c1{fill:#aadc32}.c2{fill:#5ec962}.c3{fill:#27ad81}.c4{fill:#21918c}"
     ".c5{fill:#2c728e}.c6{fill:#3b528b}.c7{fill:#472d7b}.c8{fill:#440154}</style>\n";
 
@@ -56,22 +56,25 @@ static es_shown show_measure(const es_front *front, uint32_t k)
     return shown;
 }
 
-/* A little room around the points, on round numbers where the axis nearly starts at 0. */
+/* 1, 2 or 5 times a power of ten, at least size. */
+static double round_step(double size)
+{
+    double power = pow(10, floor(log10(size)));
+    double digits = size / power;
+    return digits <= 1 ? power : digits <= 2 ? 2 * power : digits <= 5 ? 5 * power : 10 * power;
+}
+
+/* A little room around the points, on round numbers; from 0 where that costs little room. */
 static es_axis axis_of(const es_shown *shown, double start, double end)
 {
     double room = 0.06 * (shown->high - shown->low);
-    if (!(room > 0))
+    if (!(room > 1e-9 * fabs(shown->high)))
         room = shown->high > 0 ? 0.1 * shown->high : 1;
-    double low = shown->low - room;
-    es_axis wide = es_axis_make(0, shown->high + room, start, end, false);
-    if (shown->low < 0.35 * shown->high)
-        return wide;
-    /* Ticks start at the low end, so it must be round. */
-    double step = pow(10, floor(log10(shown->high + room - low)));
-    step /= 5;
+    double low = shown->low < 0.35 * shown->high ? 0 : shown->low - room;
+    double step = round_step((shown->high + room - low) / 3.5);
     low = fmax(floor(low / step) * step, 0);
     double high = ceil((shown->high + room) / step) * step;
-    return (es_axis){.low = low, .high = high > low ? high : low + 1, .start = start, .end = end};
+    return (es_axis){.low = low, .high = high, .start = start, .end = end};
 }
 
 static void put_legend(es_svg *svg, const es_shown *shown)
@@ -130,14 +133,14 @@ static void put_points(es_svg *svg, const es_front *front, const es_shown *shown
             shade = (int)((values[2] * shown[2].factor - shown[2].low) /
                           (shown[2].high - shown[2].low) * (SHADES - 1e-6));
         shade = shade < 0 ? 0 : shade >= SHADES ? SHADES - 1 : shade;
-        (void)snprintf(class, sizeof class, "dot c%d", shade);
+        (void)snprintf(class, sizeof class, "c%d", shade);
         es_text title;
         es_text_init(&title, 1024);
-        es_text_format(&title, "%zu:", i + 1);
+        es_text_format(&title, "point %zu;", i + 1);
         for (uint32_t k = 0; k < front->measure_count; k++) {
             char number[ES_NUMBER_SIZE];
-            es_text_format(&title, "%s %s %s", k > 0 ? ";" : "",
-                           es_show_number(values[k] * shown[k].factor, number), shown[k].name);
+            es_text_format(&title, "%s %s: %s", k > 0 ? ";" : "", shown[k].name,
+                           es_show_number(values[k] * shown[k].factor, number));
         }
         es_svg_circle(svg, es_axis_at(x, values[0] * shown[0].factor),
                       es_axis_at(y, values[1] * shown[1].factor), 5, class, es_text_get(&title));
