@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/split.h"
 
 #include <math.h>
 
@@ -12,6 +13,7 @@ typedef struct options {
     double gap;
     int64_t threads;
     const char *output;
+    es_cli_split split;
 } options;
 
 static const es_option rows[] = {
@@ -52,6 +54,37 @@ static const es_option rows[] = {
      .offset = offsetof(options, output),
      .value = "FILE",
      .help = "write the plan document here"},
+    {.name = "split",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, split.model),
+     .value = "MODEL",
+     .help = "instead: the best split of this .onnx, or profile (.json), over a chain of nodes"},
+    {.name = "over",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, split.over),
+     .value = "NODES",
+     .help = "with --split: nodes in order, the first asks; with commas"},
+    {.name = "objective",
+     .type = ES_OPTION_WORD,
+     .offset = offsetof(options, split.objective),
+     .value = "WHAT",
+     .fallback = "latency",
+     .words = es_split_objective_names,
+     .word_count = ES_SPLIT_OBJECTIVE_COUNT,
+     .help = "with --split: what is best"},
+    {.name = "throughput-min",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, split.throughput_min_rps),
+     .value = "RPS",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e12,
+     .help = "with --split: at least this many requests per second"},
+    {.name = "exit",
+     .type = ES_OPTION_TEXTS,
+     .offset = offsetof(options, split.exits),
+     .value = "TENSOR=SHARE",
+     .help = "with --split: this share is answered behind the tensor; several times"},
 };
 
 static void show_routings(es_cli *cli, const es_scenario *scenario, const es_plan *plan,
@@ -117,6 +150,10 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
 {
     (void)count;
     const options *chosen = given;
+    if (chosen->split.model != NULL)
+        return es_cli_split_run(cli, &chosen->split, files[0], chosen->output, err);
+    if (chosen->split.over != NULL)
+        return es_fail(err, ES_ERR_ARG, "--over needs --split MODEL");
     const es_scenario *scenario = NULL;
     ES_TRY(es_scenario_load(cli->arena, files[0], &scenario, err));
     es_plan_opts opts = es_plan_opts_default();
@@ -159,7 +196,8 @@ const es_verb es_verb_plan = {
     .details =
         "Prints the plan with its proven bound and gap; --json prints the document itself. Exits\n"
         "with 3, and says which constraints conflict, when there is no feasible plan.\n\n"
-        "  estran plan examples/01-first-run/scenario.yaml --output plan.json",
+        "  estran plan examples/01-first-run/scenario.yaml --output plan.json\n"
+        "  estran plan --split large.onnx --over sensor-1,hall,cloud scenario.yaml",
     .file_min = 1,
     .file_max = 1,
     .options = rows,
