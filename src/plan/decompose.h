@@ -230,10 +230,6 @@ es_status es_problem_bare_scenario(es_arena *arena, const char *name, uint32_t n
 /* The lists of hosts by node and by segment, from problem->hosts. */
 es_status es_problem_index_hosts(es_arena *arena, es_problem *problem, es_error *err) ES_MUST_CHECK;
 
-/* Per node the hosts with the largest sum of mean that fit its memory: [host_count]. */
-es_status es_round(es_arena *arena, es_ascent *ascent, const double *mean, bool *out_open,
-                   es_error *err) ES_MUST_CHECK;
-
 typedef struct es_dive_opts {
     uint32_t step_count; /* of ascent between fixings */
     double fix_share;    /* of the hosts still to be opened, fixed at a time */

@@ -14,16 +14,23 @@
 #include "scenario/scenario.h"
 
 typedef enum es_plan_method {
-    ES_PLAN_AUTO,        /* exact when small, else greedy */
-    ES_PLAN_EXACT,       /* mixed-integer program by branch and cut: proven optimum or gap */
-    ES_PLAN_GREEDY,      /* by density, with a bound from the relaxation without hosting */
-    ES_PLAN_DEVICE_ONLY, /* baseline: everything on the node where requests enter */
-    ES_PLAN_CLOUD_ONLY,  /* baseline: everything on nodes of tier cloud */
+    ES_PLAN_AUTO,          /* exact when small, else decomposition */
+    ES_PLAN_EXACT,         /* mixed-integer program by branch and cut: proven optimum or gap */
+    ES_PLAN_GREEDY,        /* by density, with a bound from the relaxation without hosting */
+    ES_PLAN_DECOMPOSITION, /* prices by node: the bound at sizes where exact gives up, and plans
+                              from dives and neighbourhoods, started from greedy's */
+    ES_PLAN_DEVICE_ONLY,   /* baseline: everything on the node where requests enter */
+    ES_PLAN_CLOUD_ONLY,    /* baseline: everything on nodes of tier cloud */
     /* Baselines are plans to be measured: cheapest with all stages there. They always honour what
      * can run and memory. Where refusing is not allowed and not everything can be met, they ignore
      * as few as they can find of, given up last to first: deadlines, least qualities, compute,
      * bandwidth, replicas. What they violate stands in conflict ("ignores: ..."); bound is
      * -INFINITY. */
+    ES_PLAN_EDGE_ONLY,    /* baseline: everything on nodes of tier edge */
+    ES_PLAN_SINGLE_SPLIT, /* baseline: first stages where requests enter, the rest on one other node
+                           */
+    ES_PLAN_BEST_FIT,     /* baseline: class by class, heaviest first, where least room is left */
+    ES_PLAN_RANDOM,       /* baseline: class by class in random order, anywhere it fits */
     ES_PLAN_METHOD_COUNT
 } es_plan_method;
 extern const char *const es_plan_method_names[ES_PLAN_METHOD_COUNT];
@@ -52,7 +59,7 @@ typedef struct es_routing {
 
 typedef struct es_plan {
     const char *scenario;  /* name of the scenario it was made for */
-    es_plan_method method; /* that made it; auto becomes exact or greedy */
+    es_plan_method method; /* that made it; auto becomes exact or decomposition */
     es_plan_quality quality;
     double objective;    /* cost per second; INFINITY when there is no plan */
     double bound;        /* proven lower bound; -INFINITY: none */
@@ -63,16 +70,50 @@ typedef struct es_plan {
     const es_routing *routings;  /* by class, then pipeline, then nodes */
     const double *refused_share; /* [class_count] */
     const char *conflict;        /* why infeasible, or what a baseline ignores, one line; or NULL */
+    size_t move_count;           /* placements that the plan started from lacks; 0 without one */
+    double move_cost_per_s;      /* their price: part of objective and bound */
+    const struct es_plan_explanation *explanation; /* NULL unless asked for */
 } es_plan;
 
+/* Why a part of a class goes its way: what the best other way would add. */
+typedef struct es_plan_reason {
+    size_t routing; /* index into the plan's routings; or ES_PLAN_REFUSED */
+    es_class_id class_id;
+    es_pipeline_id pipeline;              /* the alternative; ES_INDEX_NONE: there is none */
+    es_node_id nodes[ES_STAGE_COUNT_MAX]; /* its nodes */
+    double extra_per_s; /* cost per second if all of the part went there, with hosts to open; less
+                           than 0: it would be cheaper, but a limit stands in the way */
+    const char *limit;  /* what stands in the way; NULL: nothing but the cost */
+} es_plan_reason;
+#define ES_PLAN_REFUSED SIZE_MAX
+
+/* A capacity or budget that is used up, hosts as in the plan. */
+typedef struct es_plan_limit {
+    const char *what;   /* "compute of node 'phone' (0.8 busy seconds per second)" */
+    double used;        /* share of it, about 1 */
+    double price_per_s; /* shadow price: objective per second that one percent more of it saves,
+                           while hosts stay; NAN: not a matter of routing */
+} es_plan_limit;
+
+typedef struct es_plan_explanation {
+    size_t reason_count;
+    const es_plan_reason *reasons; /* by class */
+    size_t limit_count;
+    const es_plan_limit *limits;
+} es_plan_explanation;
+
 typedef struct es_plan_opts {
-    es_plan_method method; /* default auto */
-    double time_limit_s;   /* > 0; default 60 */
-    double gap_relative;   /* stop when proven within this; default 1e-4 */
-    uint32_t thread_count; /* default 1, which is what keeps the bytes the same */
-    uint64_t seed;         /* default 1 */
-    es_clock *clock;       /* default the system's */
-    size_t exact_size_max; /* auto takes exact up to this many path variables; default 20000 */
+    es_plan_method method;      /* default auto */
+    double time_limit_s;        /* > 0; default 60 */
+    double gap_relative;        /* stop when proven within this; default 1e-4 */
+    uint32_t thread_count;      /* default 1, which is what keeps the bytes the same */
+    uint64_t seed;              /* default 1 */
+    es_clock *clock;            /* default the system's */
+    size_t exact_size_max;      /* auto takes exact up to this many path variables; default 2000 */
+    const es_plan *warm_start;  /* the plan that runs; default NULL */
+    double move_price;          /* objective per second of each placement it lacks; default 0 */
+    double move_price_per_byte; /* the same per byte of the segment; default 0 */
+    bool explain;               /* fill es_plan.explanation; default false */
 } es_plan_opts;
 
 es_plan_opts es_plan_opts_default(void);
@@ -82,6 +123,11 @@ es_plan_opts es_plan_opts_default(void);
  * (an option out of range), ES_ERR_NOMEM, ES_ERR_LIMIT (too large to lay out). */
 es_status es_plan_solve(es_arena *arena, const es_scenario *scenario, es_plan_opts opts,
                         const es_plan **out_plan, es_error *err) ES_MUST_CHECK;
+
+/* The mixed-integer program that exact solves, as free-format MPS with names from the scenario; its
+ * optimum is the plan's objective. Appends to out, which must be large enough (its cap). */
+es_status es_plan_write_mps(const es_scenario *scenario, es_plan_opts opts, es_text *out,
+                            es_error *err) ES_MUST_CHECK;
 
 /* The plan as JSON (docs/reference/plan.md), names instead of numbers; and back, checked against
  * the scenario's names (file:line:column on every mistake). */
