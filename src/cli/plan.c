@@ -13,6 +13,11 @@ typedef struct options {
     double gap;
     int64_t threads;
     const char *output;
+    const char *warm_start;
+    double move_price;
+    double move_price_per_mb;
+    bool explain;
+    const char *write_mps;
     es_cli_split split;
 } options;
 
@@ -54,6 +59,36 @@ static const es_option rows[] = {
      .offset = offsetof(options, output),
      .value = "FILE",
      .help = "write the plan document here"},
+    {.name = "explain",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, explain),
+     .help = "why each class goes where it goes, which limits bind, their shadow prices"},
+    {.name = "warm-start",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, warm_start),
+     .value = "PLAN",
+     .help = "plan from this running plan of the scenario"},
+    {.name = "move-price",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, move_price),
+     .value = "X",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e12,
+     .help = "with --warm-start: objective per second of each placement it lacks"},
+    {.name = "move-price-per-mb",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, move_price_per_mb),
+     .value = "X",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e12,
+     .help = "with --warm-start: the same per megabyte of the segment"},
+    {.name = "write-mps",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, write_mps),
+     .value = "FILE",
+     .help = "write the problem as free-format MPS, for other solvers"},
     {.name = "split",
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, split.model),
@@ -128,6 +163,68 @@ static void show_routings(es_cli *cli, const es_scenario *scenario, const es_pla
     }
 }
 
+static void put_nodes(es_text *out, const es_scenario *scenario, es_pipeline_id id,
+                      const es_node_id *nodes)
+{
+    es_text_format(out, "%s on", scenario->pipelines[id.index].name);
+    for (uint32_t k = 0; k < scenario->pipelines[id.index].stage_count; k++)
+        es_text_format(out, "%s %s", k > 0 ? " >" : "",
+                       es_network_node(scenario->network, nodes[k])->name);
+}
+
+static void show_reasons(es_cli *cli, const es_scenario *scenario, const es_plan *plan,
+                         es_text *text)
+{
+    es_cli_table table = {.arena = cli->arena, .columns = 5};
+    static const char *const head[] = {"class", "goes", "best other way", "extra per second",
+                                       "against it"};
+    for (size_t i = 0; i < 5; i++)
+        es_cli_cell(&table, "%s", head[i]);
+    for (size_t i = 0; i < plan->explanation->reason_count; i++) {
+        const es_plan_reason *reason = &plan->explanation->reasons[i];
+        const es_class *class = &scenario->classes[reason->class_id.index];
+        bool other = reason->pipeline.index != ES_INDEX_NONE;
+        es_text way;
+        es_text_init(&way, 4096);
+        es_cli_cell(&table, "%s at %s", scenario->tasks[class->task.index].name,
+                    es_network_node(scenario->network, class->node)->name);
+        if (reason->routing == ES_PLAN_REFUSED)
+            es_text_append(&way, "refused");
+        else
+            put_nodes(&way, scenario, plan->routings[reason->routing].pipeline,
+                      plan->routings[reason->routing].nodes);
+        es_cli_cell(&table, "%s", es_text_get(&way));
+        es_text_clear(&way);
+        if (other)
+            put_nodes(&way, scenario, reason->pipeline, reason->nodes);
+        es_cli_cell(&table, "%s", other ? es_text_get(&way) : "none");
+        es_text_clear(&way);
+        if (other)
+            es_text_format(&way, "%.4g", reason->extra_per_s);
+        es_cli_cell(&table, "%s", es_text_get(&way));
+        es_cli_cell(&table, "%s", !other ? "" : reason->limit != NULL ? reason->limit : "cost");
+        es_text_done(&way);
+    }
+    es_cli_table_print(&table, text);
+}
+
+static void show_explanation(es_cli *cli, const es_scenario *scenario, const es_plan *plan,
+                             es_text *text)
+{
+    es_text_append(text, "\n");
+    show_reasons(cli, scenario, plan, text);
+    for (size_t i = 0; i < plan->explanation->limit_count; i++) {
+        const es_plan_limit *limit = &plan->explanation->limits[i];
+        es_text_format(text, "%s%s: %.4g %% used", i == 0 ? "\n" : "", limit->what,
+                       100 * limit->used);
+        if (isfinite(limit->price_per_s))
+            es_text_format(text, ", 1 %% more would save %.4g per second", limit->price_per_s);
+        es_text_append(text, "\n");
+    }
+    if (plan->explanation->limit_count == 0)
+        es_text_append(text, "\nno capacity is used up\n");
+}
+
 static void show(es_cli *cli, const es_scenario *scenario, const es_plan *plan, es_text *text)
 {
     es_text_format(text, "%s: %s by %s", plan->scenario, es_plan_quality_names[plan->quality],
@@ -138,11 +235,27 @@ static void show(es_cli *cli, const es_scenario *scenario, const es_plan *plan, 
         es_text_format(text, ", proven bound %.6g", plan->bound);
     if (isfinite(plan->gap_relative))
         es_text_format(text, ", gap %.3g %%", 100 * plan->gap_relative);
+    if (plan->move_count > 0)
+        es_text_format(text, ", %zu moves for %.6g of it", plan->move_count, plan->move_cost_per_s);
     es_text_append(text, "\n");
     if (plan->conflict != NULL)
         es_text_format(text, "%s\n", plan->conflict);
     if (plan->routing_count > 0)
         show_routings(cli, scenario, plan, text);
+    if (plan->explanation != NULL)
+        show_explanation(cli, scenario, plan, text);
+}
+
+static es_status write_mps(const es_scenario *scenario, es_plan_opts opts, const char *path,
+                           es_error *err)
+{
+    es_text text;
+    es_text_init(&text, (size_t)8 << 30);
+    es_status status = es_plan_write_mps(scenario, opts, &text, err);
+    if (status == ES_OK)
+        status = es_file_write(path, es_text_get(&text), text.size, err);
+    es_text_done(&text);
+    return status;
 }
 
 static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
@@ -163,6 +276,15 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     opts.thread_count = (uint32_t)chosen->threads;
     if (cli->seed != 0)
         opts.seed = (uint64_t)cli->seed;
+    opts.explain = chosen->explain;
+    opts.move_price = chosen->move_price;
+    opts.move_price_per_byte = chosen->move_price_per_mb / 1e6;
+    if (chosen->warm_start != NULL)
+        ES_TRY(es_plan_load(cli->arena, chosen->warm_start, scenario, &opts.warm_start, err));
+    else if (chosen->move_price > 0 || chosen->move_price_per_mb > 0)
+        return es_fail(err, ES_ERR_ARG, "--move-price needs --warm-start PLAN");
+    if (chosen->write_mps != NULL)
+        ES_TRY(write_mps(scenario, opts, chosen->write_mps, err));
     const es_plan *plan = NULL;
     ES_TRY(es_plan_solve(cli->arena, scenario, opts, &plan, err));
     es_text text;

@@ -98,14 +98,12 @@ static es_status tell_ignored(baseline *b, es_arena *arena, const es_plan *plan,
     return *out_text == NULL ? es_arena_full(arena, "conflict", b->err) : ES_OK;
 }
 
-static es_status solve_chosen(baseline *b, es_arena *arena, const es_plan **out_plan)
+/* The plan of a solution, with what it ignores. */
+static es_status finish(baseline *b, es_arena *arena, const es_problem *problem,
+                        es_solution *solution, const es_plan **out_plan)
 {
-    es_problem *problem;
-    es_solution *solution;
     const es_plan *plan;
     const char *ignored;
-    ES_TRY(es_groups_apply(b->scratch, b->problem, &b->groups, &problem, b->err));
-    ES_TRY(es_solve_exact_warm(b->scratch, problem, b->opts, b->deadline, &solution, b->err));
     /* A bound over these paths alone says nothing about other plans. */
     solution->bound = -(double)INFINITY;
     ES_TRY(es_plan_from_solution(b->scratch, problem, solution, b->opts->method, 0.0, NULL, &plan,
@@ -115,6 +113,55 @@ static es_status solve_chosen(baseline *b, es_arena *arena, const es_plan **out_
                                  b->err);
 }
 
+static es_status solve_chosen(baseline *b, es_arena *arena, const es_plan **out_plan)
+{
+    es_problem *problem;
+    es_solution *solution;
+    ES_TRY(es_groups_apply(b->scratch, b->problem, &b->groups, &problem, b->err));
+    ES_TRY(es_solve_exact_warm(b->scratch, problem, b->opts, b->deadline, &solution, b->err));
+    return finish(b, arena, problem, solution, out_plan);
+}
+
+/* A plan of no quality: infeasible with the reason when that is proven. */
+static es_status finish_none(baseline *b, es_arena *arena, es_path_nodes nodes, bool proven,
+                             const es_plan **out_plan)
+{
+    const char *conflict = NULL;
+    es_solution *none;
+    ES_TRY(es_solution_new(b->scratch, b->problem, &none, b->err));
+    none->quality =
+        proven && es_deadline_left_s(b->deadline) > 0.0 ? ES_PLAN_INFEASIBLE : ES_PLAN_UNKNOWN;
+    if (proven)
+        ES_TRY(es_plan_explain(b->scratch, b->problem->scenario, b->opts, nodes, b->deadline,
+                               &conflict, b->err));
+    return es_plan_from_solution(arena, b->problem, none, b->opts->method, 0.0, conflict, out_plan,
+                                 b->err);
+}
+
+static es_status solve_assigned(baseline *b, es_arena *arena, const es_plan **out_plan)
+{
+    es_solution *solution;
+    ES_TRY(es_solve_assign(b->scratch, b->problem, b->opts, &solution, b->err));
+    if (solution->quality != ES_PLAN_FEASIBLE)
+        return finish_none(b, arena, ES_PATH_NODES_ANY, false, out_plan);
+    return finish(b, arena, b->problem, solution, out_plan);
+}
+
+static es_path_nodes nodes_of(es_plan_method method)
+{
+    return method == ES_PLAN_DEVICE_ONLY    ? ES_PATH_NODES_ENTRY
+           : method == ES_PLAN_CLOUD_ONLY   ? ES_PATH_NODES_CLOUD
+           : method == ES_PLAN_EDGE_ONLY    ? ES_PATH_NODES_EDGE
+           : method == ES_PLAN_SINGLE_SPLIT ? ES_PATH_NODES_SPLIT
+                                            : ES_PATH_NODES_ANY;
+}
+
+bool es_plan_method_is_baseline(es_plan_method method)
+{
+    return nodes_of(method) != ES_PATH_NODES_ANY || method == ES_PLAN_BEST_FIT ||
+           method == ES_PLAN_RANDOM;
+}
+
 es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenario *scenario,
                             const es_plan_opts *opts, const es_deadline *deadline,
                             const es_plan **out_plan, es_error *err)
@@ -122,19 +169,16 @@ es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenari
     es_problem_opts build = es_problem_opts_default();
     es_problem *problem;
     bool good;
-    build.nodes = opts->method == ES_PLAN_DEVICE_ONLY ? ES_PATH_NODES_ENTRY : ES_PATH_NODES_CLOUD;
+    build.nodes = nodes_of(opts->method);
     build.keep_late = true;
     ES_TRY(es_problem_build(scratch, scenario, build, &problem, err));
     baseline b = {
         .scratch = scratch, .problem = problem, .opts = opts, .deadline = deadline, .err = err};
+    if (opts->method == ES_PLAN_BEST_FIT || opts->method == ES_PLAN_RANDOM)
+        return solve_assigned(&b, arena, out_plan);
     ES_TRY(es_groups_list(scratch, problem, &b.groups, err));
     ES_TRY(choose_groups(&b, &good));
     if (good)
         return solve_chosen(&b, arena, out_plan);
-    const char *conflict;
-    es_solution *none;
-    ES_TRY(es_solution_new(scratch, problem, &none, err));
-    none->quality = es_deadline_left_s(deadline) > 0.0 ? ES_PLAN_INFEASIBLE : ES_PLAN_UNKNOWN;
-    ES_TRY(es_plan_explain(scratch, scenario, opts, build.nodes, deadline, &conflict, err));
-    return es_plan_from_solution(arena, problem, none, opts->method, 0.0, conflict, out_plan, err);
+    return finish_none(&b, arena, build.nodes, true, out_plan);
 }

@@ -343,7 +343,13 @@ static es_status check_totals(checker *c)
 static es_status check_figures(checker *c)
 {
     const es_plan *p = c->plan;
+    /* What was hosted before is not told, so the price of moves is taken as given. */
+    c->objective += p->move_cost_per_s;
     double slack = c->tolerance * fmax(fabs(p->objective), fabs(c->objective)) + 1e-12;
+    if (!(p->move_cost_per_s >= 0.0) || p->move_count > p->placement_count ||
+        (p->move_count == 0 && p->move_cost_per_s > 0.0))
+        ES_TRY(violated(c, "%zu moves of %zu placements at %.9g per second", p->move_count,
+                        p->placement_count, p->move_cost_per_s));
     if (!(fabs(p->objective - c->objective) <= slack))
         ES_TRY(
             violated(c, "objective %.9g per second, should be %.9g", p->objective, c->objective));

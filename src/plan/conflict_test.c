@@ -260,7 +260,13 @@ static void test_bad_options(void **state)
                  "gap_relative=-1");
     opts = es_plan_opts_default();
     opts.method = ES_PLAN_METHOD_COUNT;
-    assert_fails(es_plan_solve(arena, scenario, opts, &plan, &err), ES_ERR_ARG, err, "method=5");
+    char words[32];
+    (void)snprintf(words, sizeof words, "method=%d must be", (int)ES_PLAN_METHOD_COUNT);
+    assert_fails(es_plan_solve(arena, scenario, opts, &plan, &err), ES_ERR_ARG, err, words);
+    opts = es_plan_opts_default();
+    opts.move_price = -1;
+    assert_fails(es_plan_solve(arena, scenario, opts, &plan, &err), ES_ERR_ARG, err,
+                 "move_price=-1");
     assert_null(plan);
 }
 

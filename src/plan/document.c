@@ -64,6 +64,63 @@ static void write_routing(es_json *json, const es_routing *routing, const es_sce
     es_json_map_end(json);
 }
 
+static void write_way(es_json *json, es_pipeline_id id, const es_node_id *nodes,
+                      const es_scenario *scenario)
+{
+    const es_pipeline *pipeline = &scenario->pipelines[id.index];
+    es_json_put_text(json, "pipeline", pipeline->name);
+    es_json_key(json, "nodes");
+    es_json_list_begin(json);
+    for (uint32_t k = 0; k < pipeline->stage_count; k++)
+        es_json_text(json, node_name(scenario, nodes[k]));
+    es_json_list_end(json);
+}
+
+static void write_reason(es_json *json, const es_plan_reason *reason, const es_plan *plan,
+                         const es_scenario *scenario)
+{
+    es_json_map_begin(json);
+    write_class(json, scenario, reason->class_id.index);
+    if (reason->routing != ES_PLAN_REFUSED) {
+        const es_routing *way = &plan->routings[reason->routing];
+        write_way(json, way->pipeline, way->nodes, scenario);
+    }
+    es_json_key(json, "alternative");
+    if (reason->pipeline.index == ES_INDEX_NONE) {
+        es_json_null(json);
+    } else {
+        es_json_map_begin(json);
+        write_way(json, reason->pipeline, reason->nodes, scenario);
+        es_json_put_number(json, "extra_per_s", reason->extra_per_s);
+        es_json_put_text(json, "limit", reason->limit);
+        es_json_map_end(json);
+    }
+    es_json_map_end(json);
+}
+
+static void write_explanation(es_json *json, const es_plan *plan, const es_scenario *scenario)
+{
+    es_json_key(json, "explain");
+    es_json_map_begin(json);
+    es_json_key(json, "reasons");
+    es_json_list_begin(json);
+    for (size_t i = 0; i < plan->explanation->reason_count; i++)
+        write_reason(json, &plan->explanation->reasons[i], plan, scenario);
+    es_json_list_end(json);
+    es_json_key(json, "limits");
+    es_json_list_begin(json);
+    for (size_t i = 0; i < plan->explanation->limit_count; i++) {
+        const es_plan_limit *limit = &plan->explanation->limits[i];
+        es_json_map_begin(json);
+        es_json_put_text(json, "what", limit->what);
+        es_json_put_number(json, "used", limit->used);
+        es_json_put_number(json, "price_per_s", limit->price_per_s);
+        es_json_map_end(json);
+    }
+    es_json_list_end(json);
+    es_json_map_end(json);
+}
+
 void es_plan_put(es_json *json, const es_plan *plan, const es_scenario *scenario)
 {
     es_json_map_begin(json);
@@ -76,6 +133,13 @@ void es_plan_put(es_json *json, const es_plan *plan, const es_scenario *scenario
     es_json_put_number(json, "bound_per_s", plan->bound);
     es_json_put_number(json, "gap_relative", plan->gap_relative);
     es_json_put_text(json, "conflict", plan->conflict);
+    if (plan->move_count > 0) {
+        es_json_key(json, "moves");
+        es_json_map_begin(json);
+        es_json_put_int(json, "count", (int64_t)plan->move_count);
+        es_json_put_number(json, "cost_per_s", plan->move_cost_per_s);
+        es_json_map_end(json);
+    }
     write_placements(json, plan, scenario);
     es_json_key(json, "routing");
     es_json_list_begin(json);
@@ -93,6 +157,8 @@ void es_plan_put(es_json *json, const es_plan *plan, const es_scenario *scenario
         es_json_map_end(json);
     }
     es_json_list_end(json);
+    if (plan->explanation != NULL)
+        write_explanation(json, plan, scenario);
     es_json_map_end(json);
 }
 
@@ -304,6 +370,23 @@ static es_status read_figure(reader *r, const es_doc *root, const char *key, dou
     return es_doc_get_number(root, key, -(double)INFINITY, (double)INFINITY, out, r->err);
 }
 
+/* The explanation is for people and is not read back. */
+static es_status read_moves(reader *r, const es_doc *root)
+{
+    const es_doc *map = NULL;
+    int64_t count = 0;
+    ES_TRY(es_doc_get_map(root, "explain", &map, r->err));
+    map = NULL;
+    ES_TRY(es_doc_get_map(root, "moves", &map, r->err));
+    if (map == NULL)
+        return ES_OK;
+    ES_TRY(ES_DOC_EXPECT_KEYS(map, r->err, "count", "cost_per_s"));
+    ES_TRY(es_doc_get_int(map, "count", 1, UINT32_MAX, &count, r->err));
+    r->plan->move_count = (size_t)count;
+    return es_doc_get_number(map, "cost_per_s", 0.0, (double)INFINITY, &r->plan->move_cost_per_s,
+                             r->err);
+}
+
 static es_status read_head(reader *r, const es_doc *root)
 {
     size_t method = 0;
@@ -312,8 +395,8 @@ static es_status read_head(reader *r, const es_doc *root)
     const char *conflict = NULL;
     ES_TRY(es_doc_expect_format(root, FORMAT, VERSION, r->err));
     ES_TRY(ES_DOC_EXPECT_KEYS(root, r->err, "format", "version", "scenario", "method", "quality",
-                              "objective_per_s", "bound_per_s", "gap_relative", "conflict",
-                              "placements", "routing", "refused"));
+                              "objective_per_s", "bound_per_s", "gap_relative", "conflict", "moves",
+                              "placements", "routing", "refused", "explain"));
     ES_TRY(es_doc_need_text(root, "scenario", &name, r->err));
     if (strcmp(name, r->scenario->name) != 0)
         return es_doc_fail(es_doc_find(root, "scenario"), r->err,
@@ -327,6 +410,7 @@ static es_status read_head(reader *r, const es_doc *root)
     ES_TRY(read_figure(r, root, "objective_per_s", (double)INFINITY, &r->plan->objective));
     ES_TRY(read_figure(r, root, "bound_per_s", -(double)INFINITY, &r->plan->bound));
     ES_TRY(read_figure(r, root, "gap_relative", (double)INFINITY, &r->plan->gap_relative));
+    ES_TRY(read_moves(r, root));
     r->plan->scenario = es_arena_text(r->arena, name);
     r->plan->conflict = es_arena_text(r->arena, conflict);
     if (r->plan->scenario == NULL || (r->plan->conflict == NULL && conflict != NULL))

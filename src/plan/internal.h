@@ -22,6 +22,7 @@ typedef struct es_host {
     es_segment_id segment;
     double memory_bytes;
     double hosting_per_s;
+    double move_per_s; /* of that, the price of not being hosted there yet */
 } es_host;
 
 typedef struct es_path {
@@ -49,6 +50,8 @@ typedef enum es_path_nodes {
     ES_PATH_NODES_ANY,
     ES_PATH_NODES_ENTRY, /* all stages where the request enters */
     ES_PATH_NODES_CLOUD, /* all stages on nodes of tier cloud */
+    ES_PATH_NODES_EDGE,  /* all stages on nodes of tier edge */
+    ES_PATH_NODES_SPLIT, /* first stages where the request enters, the others on one other node */
     ES_PATH_NODES_COUNT
 } es_path_nodes;
 
@@ -83,6 +86,8 @@ typedef struct es_problem {
 
     uint32_t link_row_count;
     const uint32_t *link_row_links; /* 2 * link + (1 when against its direction) */
+
+    const bool *host_warm; /* [host_count] on in the plan that runs; NULL: there is none */
 
     double refusal_cost; /* INFINITY: not allowed */
     double idle_per_j;
@@ -312,10 +317,18 @@ es_status es_plan_explain(es_arena *arena, const es_scenario *scenario, const es
                           es_path_nodes nodes, const es_deadline *deadline,
                           const char **out_conflict, es_error *err) ES_MUST_CHECK;
 
+/* Best fit or random, one class after the other (assign.c); UNKNOWN: memory was short. Late paths,
+ * least qualities and capacities are ignored where nothing else is left and refusing has no
+ * price; replicas and budgets always. */
+es_status es_solve_assign(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
+                          es_solution **out_solution, es_error *err) ES_MUST_CHECK;
+
 /* Baselines: least cost while as few constraints as possible are ignored (baseline.c). */
 es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenario *scenario,
                             const es_plan_opts *opts, const es_deadline *deadline,
                             const es_plan **out_plan, es_error *err) ES_MUST_CHECK;
+
+bool es_plan_method_is_baseline(es_plan_method method);
 
 /* Exact, started from greedy; the better of the two when time ran out (plan.c). */
 es_status es_solve_exact_warm(es_arena *scratch, const es_problem *problem,
@@ -324,6 +337,25 @@ es_status es_solve_exact_warm(es_arena *scratch, const es_problem *problem,
 
 /* The plan as a value of a document being written (document.c). */
 void es_plan_put(es_json *json, const es_plan *plan, const es_scenario *scenario);
+
+/* The whole program as free-format MPS (mps.c). */
+es_status es_problem_write_mps(es_arena *arena, const es_problem *problem, es_text *out,
+                               es_error *err) ES_MUST_CHECK;
+
+/* Lays out the problem of the options: with the price of moves from the plan that runs (warm.c). */
+es_status es_problem_build_warm(es_arena *arena, const es_scenario *scenario,
+                                const es_plan_opts *opts, es_problem **out_problem,
+                                es_error *err) ES_MUST_CHECK;
+
+/* The best routing over the hosts of the plan that runs; NULL when there is none. */
+es_status es_solve_warm(es_arena *arena, const es_problem *problem, es_solution **out_start,
+                        es_error *err) ES_MUST_CHECK;
+
+/* Why each class goes where it goes in solution, which becomes plan (explain.c). */
+es_status es_plan_make_explanation(es_arena *arena, es_arena *scratch, const es_problem *problem,
+                                   const es_solution *solution, const es_plan *plan,
+                                   const es_plan_explanation **out_explanation,
+                                   es_error *err) ES_MUST_CHECK;
 
 /* The order a plan promises. */
 void es_plan_sort(es_placement *placements, size_t placement_count, es_routing *routings,

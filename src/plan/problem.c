@@ -44,7 +44,17 @@ static bool node_may_run(const builder *b, const es_class *class_, es_segment_id
         return false;
     if (b->opts.nodes == ES_PATH_NODES_CLOUD && node->tier != ES_TIER_CLOUD)
         return false;
+    if (b->opts.nodes == ES_PATH_NODES_EDGE && node->tier != ES_TIER_EDGE)
+        return false;
     return isfinite(es_scenario_service(b->scenario, segment, id).time_s);
+}
+
+/* Whether stage k may be where it is after the stages before it. */
+static bool shape_allowed(const builder *b, const es_class *class_, uint32_t k,
+                          const es_node_id *nodes)
+{
+    return b->opts.nodes != ES_PATH_NODES_SPLIT || k == 0 || nodes[k].index == nodes[k - 1].index ||
+           nodes[k - 1].index == class_->node.index;
 }
 
 /* Seconds from one node to another for some bytes; false when there is no route. */
@@ -122,7 +132,7 @@ static void bound_candidates(builder *b, const es_class *class_, const es_pipeli
     for (uint32_t k = 0; k < pipeline->stage_count; k++)
         product *= b->candidate_counts[k];
     double most = b->opts.tuple_max;
-    if (pipeline->stage_count == 1 || product <= most)
+    if (pipeline->stage_count == 1 || product <= most || b->opts.nodes == ES_PATH_NODES_SPLIT)
         return;
     double keep = floor(pow(most, 1.0 / pipeline->stage_count) + 1e-9);
     for (uint32_t k = 0; k < pipeline->stage_count; k++)
@@ -134,7 +144,10 @@ static es_status host_number(builder *b, es_node_id node, es_segment_id segment,
     uint32_t *slot = &b->host_of[(size_t)node.index * b->scenario->segment_count + segment.index];
     if (*slot == 0) {
         const es_segment *s = &b->scenario->segments[segment.index];
-        es_host host = {node, segment, s->memory_bytes, s->hosting_per_s};
+        es_host host = {.node = node,
+                        .segment = segment,
+                        .memory_bytes = s->memory_bytes,
+                        .hosting_per_s = s->hosting_per_s};
         ES_TRY(ES_ARRAY_PUSH(b->arena, &b->hosts, host, "hosts", b->err));
         *slot = (uint32_t)b->hosts.count;
     }
@@ -220,7 +233,8 @@ static es_status add_pipeline(builder *b, uint32_t class_index, es_pipeline_id i
             continue;
         }
         nodes[k] = (es_node_id){b->candidates[k][at[k]++]};
-        if (!extend_latency(b, class_, pipeline, (uint32_t)k, nodes, latency_s))
+        if (!shape_allowed(b, class_, (uint32_t)k, nodes) ||
+            !extend_latency(b, class_, pipeline, (uint32_t)k, nodes, latency_s))
             continue;
         if (k < last)
             k++;

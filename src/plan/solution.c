@@ -227,6 +227,11 @@ es_status es_plan_from_solution(es_arena *arena, const es_problem *problem,
         ES_TRY(fill_plan(arena, problem, solution, plan, err));
         plan->objective = es_solution_cost(problem, solution);
         plan->bound = fmin(plan->bound, plan->objective);
+        for (uint32_t h = 0; problem->host_warm != NULL && h < problem->host_count; h++)
+            if (solution->host_on[h] && !problem->host_warm[h]) {
+                plan->move_count++;
+                plan->move_cost_per_s += problem->hosts[h].move_per_s;
+            }
         if (isfinite(plan->bound))
             plan->gap_relative =
                 (plan->objective - plan->bound) / fmax(fabs(plan->objective), 1e-9);
