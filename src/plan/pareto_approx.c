@@ -15,7 +15,7 @@ static const double AUGMENT = 1e-3;      /* of AUGMECON2, per range of the first
 static const double WEIGHT_LEAST = 1e-3; /* so that no measure is left to chance */
 
 /* Each round doubles the weights and limits per measure. */
-enum { ROUNDS_MAX = 3 };
+enum { ROUNDS_MAX = 16 };
 
 /* The scenario with other weights, in which hosting is free. */
 static es_status weigh(es_front_maker *maker, const double *weights, const es_scenario **out,
@@ -160,26 +160,33 @@ static es_status solve_ends(es_front_maker *maker, double each_s, double *range,
     return ES_OK;
 }
 
+/* Weights in halves of those of the round before: the first round has all, the later ones what is
+ * new. */
+static bool is_new(uint32_t round, const uint32_t *parts)
+{
+    return round == 0 || parts[0] % 2 != 0 || parts[1] % 2 != 0 || parts[2] % 2 != 0;
+}
+
 /* Weights on a lattice of the simplex, steps of 1 / height. */
-static es_status solve_lattice(es_front_maker *maker, uint32_t height, double share_s,
-                               const double *range)
+static es_status solve_lattice(es_front_maker *maker, uint32_t round, uint32_t height,
+                               double share_s, const double *range)
 {
     uint32_t count = maker->opts.measure_count;
-    uint32_t total = count == 2 ? height + 1 : (height + 1) * (height + 2) / 2;
-    uint32_t done = 0;
+    double total = count == 2 ? height + 1.0 : (height + 1.0) * (height + 2.0) / 2.0;
     double end_s = es_deadline_left_s(&maker->deadline) - share_s;
     for (uint32_t a = 0; a <= height; a++)
-        for (uint32_t b = count == 2 ? height - a : 0; b <= height - a; b++) {
+        for (uint32_t b = count == 2 ? height - a : 0; b <= height - a; b++, total -= 1.0) {
             const uint32_t parts[ES_FRONT_MEASURES_MAX] = {a, b, height - a - b};
             double weights[ES_FRONT_MEASURES_MAX] = {0};
             es_front_solve_result result;
+            if (!is_new(round, parts))
+                continue;
             for (uint32_t k = 0; k < count; k++)
                 weights[k] = fmax((double)parts[k] / (double)height, WEIGHT_LEAST) / range[k];
             double left_s = es_deadline_left_s(&maker->deadline) - end_s;
             if (left_s <= 0.0)
                 return ES_OK;
-            ES_TRY(solve_sum(maker, weights, left_s / (double)(total - done), &result));
-            done++;
+            ES_TRY(solve_sum(maker, weights, left_s / fmax(total, 1.0), &result));
         }
     return ES_OK;
 }
@@ -216,11 +223,12 @@ static es_status try_grid(es_front_maker *maker, const double *limits, double li
 }
 
 /* Limits from wide to narrow, the second measure innermost. */
-static es_status solve_grid(es_front_maker *maker, uint32_t steps)
+static es_status solve_grid(es_front_maker *maker, uint32_t steps, double share_s)
 {
     uint32_t count = maker->opts.measure_count;
     uint32_t outer = count == 2 ? 1 : steps;
     uint32_t left = outer * steps;
+    double end_s = es_deadline_left_s(&maker->deadline) - share_s;
     for (uint32_t i = 0; i < outer; i++) {
         double limits[ES_FRONT_MEASURES_MAX] = {(double)INFINITY, 0.0, (double)INFINITY};
         if (count == 3)
@@ -228,7 +236,7 @@ static es_status solve_grid(es_front_maker *maker, uint32_t steps)
                         (double)i / steps * (maker->payoff_worst[2] - maker->ideal[2]);
         for (uint32_t j = 0; j < steps; j++, left--) {
             es_plan_quality quality;
-            double left_s = es_deadline_left_s(&maker->deadline);
+            double left_s = es_deadline_left_s(&maker->deadline) - end_s;
             if (left_s <= 0.0)
                 return ES_OK;
             limits[1] = maker->payoff_worst[1] -
@@ -262,22 +270,6 @@ static size_t count_efficient(const es_front_maker *maker)
     return efficient;
 }
 
-/* One round of weights and, where the program is small enough, limits; finer with every round. */
-static es_status solve_round(es_front_maker *maker, uint32_t fineness, bool grid,
-                             const double *range)
-{
-    uint32_t count = maker->opts.measure_count;
-    double wanted = (double)maker->opts.point_count;
-    double left_s = es_deadline_left_s(&maker->deadline);
-    /* Half of the points by weights where a grid follows. */
-    double weighted = grid ? wanted / 2.0 : wanted;
-    double height = count == 2 ? weighted - 1.0 : sqrt(2.0 * weighted) - 1.0;
-    double steps = count == 2 ? wanted : ceil(sqrt(wanted));
-    ES_TRY(solve_lattice(maker, (uint32_t)fmax(height, 2.0) * fineness,
-                         grid ? 0.5 * left_s : left_s, range));
-    return grid ? solve_grid(maker, (uint32_t)fmax(steps, 2.0) * fineness) : ES_OK;
-}
-
 es_status es_front_approx(es_front_maker *maker)
 {
     uint32_t count = maker->opts.measure_count;
@@ -292,11 +284,18 @@ es_status es_front_approx(es_front_maker *maker)
         ES_TRY(es_front_program(maker, maker->given->unsplittable));
         ES_TRY(es_front_scale(maker, range));
     }
+    /* Coarse first, so that a short time is spread over all of the front. */
+    double finest =
+        count == 2 ? 4.0 * maker->opts.point_count : 8.0 * sqrt(maker->opts.point_count);
     for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
-        ES_TRY(solve_round(maker, 1u << round, grid, range));
-        if (count_efficient(maker) >= maker->opts.point_count ||
-            es_deadline_left_s(&maker->deadline) <= 0.0)
+        uint32_t height = 2u << round;
+        double left_s = es_deadline_left_s(&maker->deadline);
+        if (left_s <= 0.0 || height > finest ||
+            (4.0 * height > finest && count_efficient(maker) >= maker->opts.point_count))
             break;
+        ES_TRY(solve_lattice(maker, round, height, grid ? 0.4 * left_s : 0.7 * left_s, range));
+        if (grid)
+            ES_TRY(solve_grid(maker, height, 0.4 * left_s));
     }
     return ES_OK;
 }
