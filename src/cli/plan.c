@@ -218,7 +218,8 @@ static void show_explanation(es_cli *cli, const es_scenario *scenario, const es_
         es_text_format(text, "%s%s: %.4g %% used", i == 0 ? "\n" : "", limit->what,
                        100 * limit->used);
         if (isfinite(limit->price_per_s))
-            es_text_format(text, ", 1 %% more would save %.4g per second", limit->price_per_s);
+            es_text_format(text, ", %s would save %.4g per second", limit->step,
+                           limit->price_per_s);
         es_text_append(text, "\n");
     }
     if (plan->explanation->limit_count == 0)

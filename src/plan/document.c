@@ -115,6 +115,7 @@ static void write_explanation(es_json *json, const es_plan *plan, const es_scena
         es_json_put_text(json, "what", limit->what);
         es_json_put_number(json, "used", limit->used);
         es_json_put_number(json, "price_per_s", limit->price_per_s);
+        es_json_put_text(json, "step", limit->step);
         es_json_map_end(json);
     }
     es_json_list_end(json);

@@ -294,7 +294,8 @@ es_status es_program_solve(es_arena *arena, const es_problem *problem, const es_
         return es_fail(err, ES_ERR_NOMEM, "plan: no memory for the solver");
     load_model(model, program, &coin);
     set_parameters(model, opts, coin.costless, tiny, left_s);
-    if (start != NULL)
+    /* Preprocessing may add columns, and a start then looks for their names and throws. */
+    if (start != NULL && !tiny)
         give_start(model, problem, program, start, start_cols, start_values);
     es_clock *clock = es_clock_system(); /* what the library goes by */
     int64_t start_ns = es_clock_now_ns(clock);

@@ -147,15 +147,15 @@ static bool blocked_by_rates(const explainer *e, const es_path *path, es_group *
            e->carbon_g_per_s > SLACK * problem->carbon_g_per_s_max;
 }
 
-static double average_quality(const explainer *e, uint32_t r)
+/* Share that is served, and share times quality. */
+static void sum_quality(const explainer *e, uint32_t r, double *served, double *quality)
 {
-    double served = 0.0;
-    double quality = 0.0;
+    *served = 0.0;
+    *quality = 0.0;
     for (uint32_t p = e->problem->class_paths[r]; p < e->problem->class_paths[r + 1]; p++) {
-        served += e->solution->shares[p];
-        quality += e->solution->shares[p] * e->problem->paths[p].quality;
+        *served += e->solution->shares[p];
+        *quality += e->solution->shares[p] * e->problem->paths[p].quality;
     }
-    return served > 0.0 ? quality / served : 1.0;
 }
 
 /* What breaks when a share of a class moves from one path (ES_INDEX_NONE: refused) to another. */
@@ -165,12 +165,14 @@ static es_status find_limit(explainer *e, uint32_t r, uint32_t from, uint32_t to
     const es_problem *problem = e->problem;
     const es_path *path = &problem->paths[to];
     es_group group = {0};
-    double quality = average_quality(e, r);
-    if (from != ES_INDEX_NONE)
-        quality += share * (path->quality - problem->paths[from].quality);
+    double served;
+    double quality;
+    sum_quality(e, r, &served, &quality);
+    served += from == ES_INDEX_NONE ? share : 0.0;
+    quality +=
+        share * (path->quality - (from == ES_INDEX_NONE ? 0.0 : problem->paths[from].quality));
     bool blocked = blocked_by_hosts(e, path, &group);
-    if (!blocked && quality < problem->quality_min[r] - 1e-9 && path->quality < quality + 1.0 &&
-        path->quality < problem->quality_min[r]) {
+    if (!blocked && quality < problem->quality_min[r] * served - 1e-9) {
         group = (es_group){ES_GROUP_QUALITY, r, false};
         blocked = true;
     }
@@ -264,7 +266,9 @@ static es_status add_limit(explainer *e, es_group_kind kind, uint32_t index, dou
                            double price_per_s)
 {
     es_group group = {kind, index, false};
-    es_plan_limit limit = {.used = used, .price_per_s = price_per_s};
+    es_plan_limit limit = {.used = used,
+                           .price_per_s = price_per_s,
+                           .step = kind == ES_GROUP_QUALITY ? "0.01 less" : "1 % more"};
     ES_CLEANUP(es_text_done) es_text text;
     es_text_init(&text, TEXT_BYTES_MAX);
     es_group_describe(e->problem, &group, &text);
@@ -283,10 +287,12 @@ static es_status tell_row(explainer *e, const es_row_tag *tag, double dual)
     double price = 0.01 * fabs(dual);
     es_group_kind kind;
     double used;
+    double served;
     switch (tag->kind) {
     case ES_ROW_QUALITY:
         kind = ES_GROUP_QUALITY;
-        used = problem->quality_min[i] / average_quality(e, i);
+        sum_quality(e, i, &served, &used);
+        used = used > 0.0 ? problem->quality_min[i] * served / used : 0.0;
         break;
     case ES_ROW_COMPUTE:
         kind = ES_GROUP_COMPUTE;

@@ -91,8 +91,9 @@ typedef struct es_plan_reason {
 typedef struct es_plan_limit {
     const char *what;   /* "compute of node 'phone' (0.8 busy seconds per second)" */
     double used;        /* share of it, about 1 */
-    double price_per_s; /* shadow price: objective per second that one percent more of it saves,
-                           while hosts stay; NAN: not a matter of routing */
+    double price_per_s; /* shadow price: what a step more of it saves per second, while hosts stay;
+                           NAN: not a matter of routing */
+    const char *step;   /* "1 % more", or "0.01 less" of a least quality */
 } es_plan_limit;
 
 typedef struct es_plan_explanation {
