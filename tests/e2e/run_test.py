@@ -37,21 +37,29 @@ def alive(pid):
     return stat is not None and stat[0] != "Z"
 
 
+NODES = {"sensor-1", "sensor-2", "sensor-3", "hall", "cloud"}
+
+
 class Run(Case):
     def start(self, *words):
         return subprocess.Popen([str(ESTRAN), "run", EXAMPLE, "--output", str(self.folder / "out"),
                                  "--no-profile", *words], cwd=ROOT, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def wait_for_nodes(self, process, count):
-        for _ in range(600):
-            nodes = children_of(process.pid)
-            if len(nodes) >= count:
+    def wait_for_nodes(self, process):
+        """Process ids of the nodes by name, once all have started their program."""
+        for _ in range(1000):
+            nodes = {}
+            for pid in children_of(process.pid):
+                words = command_line(pid)
+                if b"--name" in words:
+                    nodes[words[words.index(b"--name") + 1].decode()] = pid
+            if set(nodes) == NODES:
                 return nodes
             if process.poll() is not None:
                 break
             time.sleep(0.02)
-        self.fail(f"no {count} node processes: {process.communicate()}")
+        self.fail(f"not all of {NODES} started: {process.communicate()}")
 
     def check_counts(self, row):
         self.assertAlmostEqual(row["arrived"],
@@ -85,14 +93,14 @@ class Run(Case):
 
     def test_interrupt_stops_every_process(self):
         process = self.start("--no-baselines")
-        nodes = self.wait_for_nodes(process, 4)
+        nodes = self.wait_for_nodes(process)
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
         self.assertEqual(process.returncode, 1)
         self.assertIn("cancelled", errors.lower() + "cancelled" * ("stopped" in errors))
         for _ in range(100):
-            left = [pid for pid in nodes if alive(pid)]
+            left = [pid for pid in nodes.values() if alive(pid)]
             if not left:
                 break
             time.sleep(0.02)
@@ -100,12 +108,12 @@ class Run(Case):
 
     def test_a_killed_run_leaves_no_node(self):
         process = self.start("--no-baselines")
-        nodes = self.wait_for_nodes(process, 4)
+        nodes = self.wait_for_nodes(process)
         time.sleep(0.3)
         process.kill()
         process.communicate(timeout=20)
         for _ in range(250):
-            left = [pid for pid in nodes if alive(pid)]
+            left = [pid for pid in nodes.values() if alive(pid)]
             if not left:
                 break
             time.sleep(0.02)
@@ -113,10 +121,9 @@ class Run(Case):
 
     def test_a_node_that_dies_is_counted(self):
         process = self.start("--duration", "6", "--no-baselines", "--json")
-        nodes = self.wait_for_nodes(process, 4)
-        victim = next(pid for pid in nodes if b"sensor-1" in command_line(pid))
+        nodes = self.wait_for_nodes(process)
         time.sleep(2.5)
-        os.kill(victim, signal.SIGKILL)
+        os.kill(nodes["sensor-1"], signal.SIGKILL)
         out, errors = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, errors)
         self.assertIn("sensor-1", errors)
