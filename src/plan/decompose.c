@@ -383,7 +383,7 @@ static es_status run_phases(solver *s, const es_solution *start, const es_decomp
     static const core_kind cores[] = {{0.05, 0.07}, {0.005, 0.2}};
     for (size_t i = 0; i < 2 && falls_apart(s->problem) && !solved(s); i++)
         ES_TRY(solve_core(s, cores[i]));
-    bool dive = s->layout.slot_count == 0 && !(s->best != NULL && warm != NULL);
+    bool dive = !(s->best != NULL && warm != NULL);
     if (!solved(s) && falls_apart(s->problem) && (s->best == NULL || dive))
         ES_TRY(dive_all(s));
     if (!solved(s) && s->best != NULL)

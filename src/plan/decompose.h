@@ -81,12 +81,6 @@ typedef struct es_relaxed {
     double *reduced;       /* [path_count] cost of a path with its prices */
     double *node_value;    /* [node_count] gain of the choice at the node */
     uint8_t *group_choice; /* [group_count] set of hosts, by position */
-    /* Split: rho is not free but what paths gain by pi, split over their hosts that are not fixed
-     * open, by memory. Few prices then say all; class prices stay concave. */
-    bool split;
-    double *rho;         /* [slot_count] in use */
-    uint32_t *slot_path; /* [slot_count] the path that gives rho */
-    double *slot_weight; /* [slot_count] its part at the slot */
 } es_relaxed;
 
 es_status es_relaxed_new(es_arena *arena, const es_layout *layout, es_relaxed *out,

@@ -161,6 +161,78 @@ static void test_knapsack_equals_all_choices(void **state)
     es_arena_free(arena);
 }
 
+/* ---- and larger ones against a table over whole weights ---- */
+
+enum { WIDE_GROUPS = 40, WIDE_ITEMS = WIDE_GROUPS * 7, WIDE_CAPACITY = 60 };
+
+typedef struct wide_knapsack {
+    uint32_t first[WIDE_GROUPS + 1];
+    es_knapsack_item items[WIDE_ITEMS];
+    es_knapsack knapsack;
+} wide_knapsack;
+
+static void draw_wide(uint64_t seed, wide_knapsack *wide)
+{
+    es_rng rng = es_rng_make(seed, 4);
+    uint32_t count = 0;
+    wide->first[0] = 0;
+    for (uint32_t g = 0; g < WIDE_GROUPS; g++) {
+        uint32_t size = (uint32_t)es_rng_below(&rng, 8);
+        for (uint32_t i = 0; i < size; i++) {
+            double weight = (double)es_rng_below(&rng, seed % 2 == 0 ? 40 : 9);
+            /* Values near weights: the hard case. */
+            double value = weight + 3.0 * es_rng_double(&rng) - 1.0;
+            wide->items[count++] =
+                (es_knapsack_item){.weight = weight, .value = value, .set = (uint8_t)(i + 1)};
+        }
+        wide->first[g + 1] = count;
+    }
+    wide->knapsack =
+        (es_knapsack){WIDE_GROUPS, wide->first, wide->items, (double)(20 + seed % WIDE_CAPACITY)};
+}
+
+static double by_table(const es_knapsack *k)
+{
+    double best[20 + WIDE_CAPACITY + 1] = {0};
+    uint32_t capacity = (uint32_t)k->capacity;
+    for (uint32_t g = 0; g < k->group_count; g++)
+        for (uint32_t room = capacity + 1; room-- > 0;) {
+            double most = best[room];
+            for (uint32_t i = k->first[g]; i < k->first[g + 1]; i++)
+                if (k->items[i].weight <= (double)room)
+                    most =
+                        fmax(most, k->items[i].value + best[room - (uint32_t)k->items[i].weight]);
+            best[room] = most;
+        }
+    return best[capacity];
+}
+
+static void test_wide_knapsack_equals_table(void **state)
+{
+    (void)state;
+    static wide_knapsack wide;
+    es_arena *arena = es_arena_new(ARENA_BYTES);
+    es_knapsack_room *room = NULL;
+    es_error err = {0};
+    assert_ok_err(es_knapsack_room_new(arena, WIDE_GROUPS, &room, &err), err);
+    for (uint64_t seed = 0; seed < KNAPSACK_SEEDS; seed++) {
+        uint8_t sets[WIDE_GROUPS];
+        double weight = 0.0;
+        double chosen = 0.0;
+        draw_wide(seed, &wide);
+        double value = es_knapsack_solve(room, &wide.knapsack, sets);
+        assert_near(value, by_table(&wide.knapsack), 1e-9);
+        for (uint32_t g = 0; g < WIDE_GROUPS; g++)
+            if (sets[g] != 0) {
+                weight += wide.items[wide.first[g] + sets[g] - 1].weight;
+                chosen += wide.items[wide.first[g] + sets[g] - 1].value;
+            }
+        assert_near(chosen, value, 1e-9);
+        assert_true(weight <= wide.knapsack.capacity);
+    }
+    es_arena_free(arena);
+}
+
 /* ---- random scenarios: bound <= exact <= decomposition ---- */
 
 static es_random_shape shape_of(uint64_t seed)
@@ -291,35 +363,42 @@ static void test_probe_bounds_forced_problems(void **state)
     }
 }
 
-static void test_family_is_feasible_and_repeats(void **state)
+/* Solves a member of a family; its cost. */
+static double solve_family(es_family family)
+{
+    es_arena *arena = es_arena_new((size_t)4 << 30);
+    es_problem *problem = NULL;
+    es_solution *found;
+    es_error err = {0};
+    es_plan_opts opts = es_plan_opts_default();
+    opts.gap_relative = family.stage_max == 1 ? 0.2 : 0.05;
+    es_deadline deadline = deadline_in(60.0);
+    assert_ok_err(es_family_make(arena, 7, family, &problem, &err), err);
+    assert_ok_err(es_solve_decomposition(arena, problem, &opts, &deadline, NULL, &found, &err),
+                  err);
+    assert_true(has_solution(found));
+    const char *fault = find_fault(arena, problem, found);
+    if (fault != NULL)
+        fail_msg("%s", fault);
+    double cost = es_solution_cost(problem, found);
+    if (found->bound > cost)
+        fail_msg("bound %.17g above cost %.17g", found->bound, cost);
+    assert_true(found->quality == ES_PLAN_OPTIMAL);
+    es_arena_free(arena);
+    return cost;
+}
+
+static void test_families_are_feasible_and_repeat(void **state)
 {
     (void)state;
     es_family family = es_family_default();
     family.node_count = 30;
     family.class_count = 120;
-    double costs[2];
-    for (int run = 0; run < 2; run++) {
-        es_arena *arena = es_arena_new((size_t)4 << 30);
-        es_problem *problem = NULL;
-        es_solution *found;
-        es_error err = {0};
-        es_plan_opts opts = es_plan_opts_default();
-        opts.gap_relative = 0.2;
-        es_deadline deadline = deadline_in(60.0);
-        family.stage_max = 1;
-        assert_ok_err(es_family_make(arena, 7, family, &problem, &err), err);
-        assert_ok_err(es_solve_decomposition(arena, problem, &opts, &deadline, NULL, &found, &err),
-                      err);
-        assert_true(has_solution(found));
-        const char *fault = find_fault(arena, problem, found);
-        if (fault != NULL)
-            fail_msg("%s", fault);
-        costs[run] = es_solution_cost(problem, found);
-        if (found->bound > costs[run])
-            fail_msg("bound %.17g above cost %.17g", found->bound, costs[run]);
-        es_arena_free(arena);
-    }
-    assert_true(costs[0] == costs[1]);
+    family.stage_max = 1;
+    assert_true(solve_family(family) == solve_family(family));
+    family.form = ES_FAMILY_TIERS;
+    family.stage_max = 3;
+    assert_true(solve_family(family) == solve_family(family));
 }
 
 /* ---- published-style instances ---- */
@@ -383,9 +462,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_knapsack_equals_all_choices),
+        cmocka_unit_test(test_wide_knapsack_equals_table),
         cmocka_unit_test(test_bound_exact_decomposition),
         cmocka_unit_test(test_probe_bounds_forced_problems),
-        cmocka_unit_test(test_family_is_feasible_and_repeats),
+        cmocka_unit_test(test_families_are_feasible_and_repeat),
         cmocka_unit_test(test_p60_optimum),
         cmocka_unit_test(test_p60_tight_optimum),
         cmocka_unit_test(test_instance_errors_name_the_place),

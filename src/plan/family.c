@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { PER_TASK = 5, NEAR_MAX = 8, STAGES = 3 };
+enum { PER_TASK = 5, NEAR_MAX = 8, STAGES = 3, EDGE = 0, SITE = 1, CLOUD = 2 };
 /* Nodes around a class that each stage may use, by number of stages. */
 static const uint32_t NEAR[STAGES + 1] = {0, 8, 5, 3};
 static const double REFUSAL = 60.0;
@@ -28,6 +28,8 @@ typedef struct maker {
     pipeline_kind *pipelines;
     double *segment_bytes;
     double *x, *y, *speed; /* [node_count] */
+    uint32_t *tier;        /* [node_count] EDGE, SITE or CLOUD; flat: EDGE */
+    uint32_t edge_first;   /* in tiers: clouds come first, then sites, then edges */
     uint32_t *host_of;     /* [node][segment] host + 1 */
     ES_ARRAY(es_host) hosts;
     ES_ARRAY(es_path) paths;
@@ -37,7 +39,8 @@ typedef struct maker {
     es_error *err;
 } maker;
 
-/* The class at hand and the nodes nearest to it. */
+/* The class at hand and the nodes it may use: the nearest; in tiers where it enters, the site and
+ * the cloud above, then other edges. */
 typedef struct place {
     double x, y;
     uint32_t near[NEAR_MAX];
@@ -58,11 +61,46 @@ static double uniform(maker *m, double low, double high)
     return low + (high - low) * es_rng_double(&m->rng);
 }
 
-static es_status draw_nodes(maker *m)
+/* As tight as p300-tight at any size: memory for its ten tasks, compute for its five classes. */
+static void draw_flat(maker *m, uint32_t v, double tasks, double crowd)
 {
     static const double BYTES[3] = {60.0, 110.0, 300.0};
     static const double SECONDS[3] = {6.0, 14.0, 40.0};
     static const double SPEEDS[3] = {1.0, 1.6, 2.5};
+    uint64_t size = es_rng_below(&m->rng, 3);
+    m->x[v] = es_rng_double(&m->rng);
+    m->y[v] = es_rng_double(&m->rng);
+    m->speed[v] = SPEEDS[size];
+    m->problem->memory_bytes[v] = BYTES[size] * tasks / 10.0 / m->family.tightness;
+    m->problem->compute_s[v] = SECONDS[size] * crowd / 5.0 / m->family.tightness;
+}
+
+static uint32_t cloud_count(const maker *m)
+{
+    return (m->family.node_count + 249) / 250;
+}
+
+/* An edge holds about one large model of ten tasks and computes half of what enters there; a site
+ * does so for the ten edges below it; clouds hold all and compute all. */
+static void draw_tier(maker *m, uint32_t v, double tasks, double crowd)
+{
+    static const double BYTES[3] = {200.0, 1200.0, 0.0};
+    static const double SECONDS[3] = {1.2, 6.0, 0.0};
+    static const double SPEEDS[3] = {1.0, 2.0, 4.0};
+    uint32_t tier = v < cloud_count(m) ? CLOUD : v < m->edge_first ? SITE : EDGE;
+    double size = exp(uniform(m, log(0.5), log(2.0)));
+    m->tier[v] = tier;
+    m->x[v] = es_rng_double(&m->rng);
+    m->y[v] = es_rng_double(&m->rng);
+    m->speed[v] = SPEEDS[tier];
+    m->problem->memory_bytes[v] =
+        tier == CLOUD ? (double)INFINITY : size * BYTES[tier] * tasks / 10.0 / m->family.tightness;
+    m->problem->compute_s[v] =
+        tier == CLOUD ? (double)INFINITY : size * SECONDS[tier] * crowd / m->family.tightness;
+}
+
+static es_status draw_nodes(maker *m)
+{
     es_problem *problem = m->problem;
     uint32_t count = m->family.node_count;
     problem->node_count = count;
@@ -71,20 +109,18 @@ static es_status draw_nodes(maker *m)
     m->x = ES_TAKE_ARRAY(m->arena, double, count);
     m->y = ES_TAKE_ARRAY(m->arena, double, count);
     m->speed = ES_TAKE_ARRAY(m->arena, double, count);
+    m->tier = ES_TAKE_ARRAY(m->arena, uint32_t, count);
     if (problem->memory_bytes == NULL || problem->compute_s == NULL || m->x == NULL ||
-        m->y == NULL || m->speed == NULL)
+        m->y == NULL || m->speed == NULL || m->tier == NULL)
         return es_arena_full(m->arena, "family", m->err);
-    /* As tight as p300-tight at any size: memory for its ten tasks, compute for its five classes.
-     */
     double tasks = (double)m->family.variant_count / PER_TASK;
     double crowd = (double)m->family.class_count / count;
+    m->edge_first = cloud_count(m) + count / 10;
     for (uint32_t v = 0; v < count; v++) {
-        uint64_t size = es_rng_below(&m->rng, 3);
-        m->x[v] = es_rng_double(&m->rng);
-        m->y[v] = es_rng_double(&m->rng);
-        m->speed[v] = SPEEDS[size];
-        problem->memory_bytes[v] = BYTES[size] * tasks / 10.0 / m->family.tightness;
-        problem->compute_s[v] = SECONDS[size] * crowd / 5.0 / m->family.tightness;
+        if (m->family.form == ES_FAMILY_TIERS)
+            draw_tier(m, v, tasks, crowd);
+        else
+            draw_flat(m, v, tasks, crowd);
     }
     return ES_OK;
 }
@@ -145,17 +181,32 @@ static double distance(double ax, double ay, double bx, double by)
     return sqrt((ax - bx) * (ax - bx) + (ay - by) * (ay - by));
 }
 
+/* What a request pays from one place to another. In tiers a hop costs beside the way, and the way
+ * to a cloud costs the same from everywhere. */
+static double way(const maker *m, const place *at, uint32_t from, uint32_t to)
+{
+    double x = from == ES_INDEX_NONE ? at->x : m->x[from];
+    double y = from == ES_INDEX_NONE ? at->y : m->y[from];
+    double d = distance(x, y, m->x[to], m->y[to]);
+    if (m->family.form == ES_FAMILY_FLAT)
+        return d * sqrt((double)m->family.node_count); /* in units of the mesh */
+    if (from == to || d <= 0.0)
+        return 0.0;
+    uint32_t from_tier = from == ES_INDEX_NONE ? EDGE : m->tier[from];
+    if (m->tier[to] == CLOUD || from_tier == CLOUD)
+        return 5.0 + d;
+    return 0.5 + d * sqrt((double)m->edge_first);
+}
+
 /* One tuple of nodes for a pipeline. */
 static es_status add_path(maker *m, const place *at, uint32_t pipeline, const uint32_t *nodes)
 {
     const pipeline_kind *kind = &m->pipelines[pipeline];
-    double scale = sqrt((double)m->family.node_count); /* distances in units of the mesh */
     es_path path = {.pipeline = {pipeline},
                     .stage_count = kind->stage_count,
                     .stage_first = (uint32_t)m->stage_hosts.count,
                     .quality = 1.0};
-    double x = at->x;
-    double y = at->y;
+    uint32_t from = ES_INDEX_NONE;
     path.cost = kind->penalty;
     for (uint32_t k = 0; k < kind->stage_count; k++) {
         uint32_t v = nodes[k];
@@ -166,47 +217,88 @@ static es_status add_path(maker *m, const place *at, uint32_t pipeline, const ui
         }
         ES_TRY(host_at(m, v, kind->segments[k], &host));
         double load = kind->loads[k] / m->speed[v];
-        path.cost += kind->reach[k] * distance(x, y, m->x[v], m->y[v]) * scale + load;
-        x = m->x[v];
-        y = m->y[v];
+        path.cost += kind->reach[k] * way(m, at, from, v) + load;
+        from = v;
         ES_TRY(ES_ARRAY_PUSH(m->arena, &m->stage_hosts, host, "stages", m->err));
         ES_TRY(ES_ARRAY_PUSH(m->arena, &m->stage_loads, load, "stages", m->err));
     }
     return ES_ARRAY_PUSH(m->arena, &m->paths, path, "paths", m->err);
 }
 
+/* Nodes that a stage may use, of those around the class. */
+static uint32_t choice_count(const maker *m, const place *at, uint32_t stages)
+{
+    uint32_t count = NEAR[stages];
+    if (m->family.form == ES_FAMILY_TIERS)
+        count = stages == 1 ? 5 : 3;
+    return count < at->near_count ? count : at->near_count;
+}
+
 static es_status add_pipeline(maker *m, const place *at, uint32_t pipeline)
 {
     uint32_t stages = m->pipelines[pipeline].stage_count;
-    uint32_t near = NEAR[stages] < at->near_count ? NEAR[stages] : at->near_count;
+    uint32_t near = choice_count(m, at, stages);
     uint32_t tuples = 1;
     for (uint32_t k = 0; k < stages; k++)
         tuples *= near;
     for (uint32_t t = 0; t < tuples; t++) {
         uint32_t nodes[STAGES];
-        for (uint32_t k = 0, rest = t; k < stages; k++, rest /= near)
+        uint32_t before = 0;
+        bool backwards = false;
+        for (uint32_t k = 0, rest = t; k < stages; k++, rest /= near) {
             nodes[k] = at->near[rest % near];
-        ES_TRY(add_path(m, at, pipeline, nodes));
+            backwards = backwards || rest % near < before;
+            before = rest % near;
+        }
+        if (m->family.form == ES_FAMILY_FLAT || !backwards)
+            ES_TRY(add_path(m, at, pipeline, nodes));
     }
     return ES_OK;
 }
 
 /* The nearest nodes by insertion. */
-static void find_near(const maker *m, place *at)
+static void find_near(const maker *m, uint32_t first, uint32_t end, uint32_t max, place *at)
 {
     double best[NEAR_MAX];
-    for (uint32_t v = 0; v < m->family.node_count; v++) {
+    uint32_t *near = at->near + at->near_count;
+    uint32_t count = 0;
+    for (uint32_t v = first; v < end; v++) {
         double d = distance(at->x, at->y, m->x[v], m->y[v]);
-        if (at->near_count == NEAR_MAX && d >= best[NEAR_MAX - 1])
+        if (count == max && d >= best[max - 1])
             continue;
-        uint32_t i = at->near_count < NEAR_MAX ? at->near_count++ : NEAR_MAX - 1;
+        uint32_t i = count < max ? count++ : max - 1;
         for (; i > 0 && best[i - 1] > d; i--) {
             best[i] = best[i - 1];
-            at->near[i] = at->near[i - 1];
+            near[i] = near[i - 1];
         }
         best[i] = d;
-        at->near[i] = v;
+        near[i] = v;
     }
+    at->near_count += count;
+}
+
+/* Where the class enters and which nodes may serve it. */
+static void draw_place(maker *m, place *at)
+{
+    uint32_t count = m->family.node_count;
+    *at = (place){0};
+    if (m->family.form == ES_FAMILY_FLAT) {
+        at->x = es_rng_double(&m->rng);
+        at->y = es_rng_double(&m->rng);
+        find_near(m, 0, count, NEAR_MAX, at);
+        return;
+    }
+    uint32_t edge = m->edge_first + (uint32_t)es_rng_below(&m->rng, count - m->edge_first);
+    at->x = m->x[edge];
+    at->y = m->y[edge];
+    at->near[at->near_count++] = edge;
+    find_near(m, cloud_count(m), m->edge_first, 1, at);
+    find_near(m, 0, cloud_count(m), 1, at);
+    uint32_t others = at->near_count;
+    find_near(m, m->edge_first, count, 3, at);
+    /* The nearest of these is the edge itself. */
+    memmove(at->near + others, at->near + others + 1, 2 * sizeof *at->near);
+    at->near_count--;
 }
 
 static int compare_paths(const void *left, const void *right)
@@ -234,13 +326,13 @@ static es_status draw_classes(maker *m, uint64_t seed)
     /* Changes are drawn from a stream of their own, so that all else stays. */
     es_rng changes = es_rng_make(seed, 2);
     for (uint32_t r = 0; r < count; r++) {
-        place at = {.x = es_rng_double(&m->rng), .y = es_rng_double(&m->rng)};
+        place at;
+        draw_place(m, &at);
         uint32_t task = (uint32_t)es_rng_below(&m->rng, m->task_count);
         double rate = exp(uniform(m, log(0.3), log(2.5)));
         if (es_rng_double(&changes) < m->family.changed_share)
             rate *= exp((2.0 * es_rng_double(&changes) - 1.0) * log(2.0));
         m->classes[r].arrivals.rate_rps = rate;
-        find_near(m, &at);
         size_t first = m->paths.count;
         for (uint32_t i = task * PER_TASK; i < (task + 1) * PER_TASK && i < m->family.variant_count;
              i++)

@@ -1,13 +1,22 @@
 /*
- * family: problems of any size by seed, for benches and tests: nodes of three sizes on a square,
- * classes that may be served by the nodes nearest to them with pipelines of one to three stages.
+ * family: problems of any size by seed, for benches and tests, with pipelines of one to three
+ * stages. *Flat*: nodes of three sizes on a square, classes are served by the nodes nearest to
+ * them. *Tiers*: nine in ten nodes are edge sites where classes enter, most of the others
+ * aggregation sites, one in 250 a cloud; stages go from the edge towards the cloud.
  */
 #ifndef ES_PLAN_FAMILY_H
 #define ES_PLAN_FAMILY_H
 
 #include "plan/internal.h"
 
+typedef enum es_family_form {
+    ES_FAMILY_FLAT,
+    ES_FAMILY_TIERS,
+    ES_FAMILY_FORM_COUNT
+} es_family_form;
+
 typedef struct es_family {
+    es_family_form form;
     uint32_t node_count;    /* >= 1 */
     uint32_t variant_count; /* pipelines in all, >= 1; five per task */
     uint32_t class_count;   /* >= 1 */
@@ -16,7 +25,7 @@ typedef struct es_family {
     double changed_share;   /* of the classes whose demand differs from that of the seed, 0..1 */
 } es_family;
 
-/* 300 nodes, 30 variants, 1500 classes, up to 3 stages, tightness 1, no change. */
+/* Flat, 300 nodes, 30 variants, 1500 classes, up to 3 stages, tightness 1, no change. */
 es_family es_family_default(void);
 
 /* Same seed: same problem on every machine. */

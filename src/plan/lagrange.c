@@ -66,7 +66,6 @@ es_status es_ascent_init(es_ascent *ascent, es_arena *arena, const es_layout *la
     ascent->host_mean = ES_TAKE_ARRAY(arena, double, layout->problem->host_count);
     if (ascent->host_mean == NULL)
         return es_arena_full(arena, "ascent", err);
-    ascent->answer.split = false;
     set_scales(ascent);
     return ES_OK;
 }

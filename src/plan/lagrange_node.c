@@ -38,11 +38,6 @@ es_status es_relaxed_new(es_arena *arena, const es_layout *layout, es_relaxed *o
     out->reduced = ES_TAKE_ARRAY(arena, double, problem->path_count);
     out->node_value = ES_TAKE_ARRAY(arena, double, problem->node_count);
     out->group_choice = ES_TAKE_ARRAY(arena, uint8_t, layout->group_count);
-    out->rho = ES_TAKE_ARRAY(arena, double, layout->slot_count);
-    out->slot_path = ES_TAKE_ARRAY(arena, uint32_t, layout->slot_count);
-    out->slot_weight = ES_TAKE_ARRAY(arena, double, layout->slot_count);
-    if (out->rho == NULL || out->slot_path == NULL || out->slot_weight == NULL)
-        return es_arena_full(arena, "relaxation", err);
     if (out->reduced == NULL || out->node_value == NULL || out->group_choice == NULL)
         return es_arena_full(arena, "relaxation", err);
     return ES_OK;
@@ -118,7 +113,7 @@ static void add_cell(const es_layout *layout, const es_multipliers *prices, cons
         single[j] = gain > single[j] ? gain : single[j];
     }
     for (uint32_t i = layout->cell_slot_first[c]; i < layout->cell_slot_first[c + 1]; i++)
-        slot[layout->slot_position[i]] += at->rho[i];
+        slot[layout->slot_position[i]] += prices->rho[i];
     best[0] = sum[0] = 0.0;
     for (uint32_t set = 1; set < set_count; set++) {
         uint32_t low = (uint32_t)__builtin_ctz(set);
@@ -287,16 +282,6 @@ static void add_use(const es_layout *layout, uint32_t p, double share, es_multip
         slope->rho[layout->path_slots[i]] += share;
 }
 
-/* A slot that is chosen: a part of a path where split, else room for any. */
-static void add_slot(const es_layout *layout, const es_relaxed *at, uint32_t slot,
-                     es_multipliers *slope)
-{
-    if (!at->split)
-        slope->rho[slot] -= 1.0;
-    else if (at->slot_path[slot] != ES_INDEX_NONE)
-        add_use(layout, at->slot_path[slot], at->slot_weight[slot], slope);
-}
-
 /* What a cell does under the chosen set of its group. */
 static void follow_cell(const es_layout *layout, const es_multipliers *prices, uint32_t c,
                         uint32_t set, es_relaxed *out)
@@ -314,14 +299,14 @@ static void follow_cell(const es_layout *layout, const es_multipliers *prices, u
     }
     for (uint32_t i = layout->cell_slot_first[c]; i < layout->cell_slot_first[c + 1]; i++)
         if ((set >> layout->slot_position[i] & 1) != 0)
-            sum += out->rho[i];
+            sum += prices->rho[i];
     if (best > sum) {
         add_use(layout, taken, 1.0, &out->slope);
         return;
     }
     for (uint32_t i = layout->cell_slot_first[c]; i < layout->cell_slot_first[c + 1]; i++)
         if ((set >> layout->slot_position[i] & 1) != 0)
-            add_slot(layout, out, i, &out->slope);
+            out->slope.rho[i] -= 1.0;
 }
 
 /* Refusal and longer paths of a class, at most one of them; what that costs beyond pi. */
@@ -339,7 +324,7 @@ static double solve_class(const es_layout *layout, const es_multipliers *prices,
         bool closed = false;
         for (uint32_t i = layout->path_slot_first[p]; i < layout->path_slot_first[p + 1]; i++) {
             uint32_t slot = layout->path_slots[i];
-            reduced[p] += out->rho[slot];
+            reduced[p] += prices->rho[slot];
             closed = closed || (fixing != NULL && fixing[layout->slot_host[slot]] == ES_FIX_CLOSED);
         }
         if (!closed && reduced[p] - prices->pi[r] < best) {
@@ -357,44 +342,6 @@ static double solve_class(const es_layout *layout, const es_multipliers *prices,
     return best;
 }
 
-/* The largest part of a gain at every slot. */
-static void split_gains(const es_layout *layout, const es_multipliers *prices,
-                        const uint8_t *fixing, es_relaxed *out)
-{
-    const es_problem *problem = layout->problem;
-    for (uint32_t i = 0; i < layout->slot_count; i++) {
-        out->rho[i] = 0.0;
-        out->slot_path[i] = ES_INDEX_NONE;
-    }
-    for (uint32_t p = 0; p < problem->path_count; p++) {
-        double gain = prices->pi[layout->path_class[p]] - out->reduced[p];
-        uint32_t first = layout->path_slot_first[p];
-        uint32_t end = layout->path_slot_first[p + 1];
-        double weight[ES_STAGE_COUNT_MAX];
-        double total = 0.0;
-        for (uint32_t i = first; gain > 0.0 && i < end; i++) {
-            uint32_t h = layout->slot_host[layout->path_slots[i]];
-            bool sunk = fixing != NULL && fixing[h] == ES_FIX_OPEN;
-            bool never = fixing != NULL && fixing[h] == ES_FIX_CLOSED;
-            if (never) {
-                total = 0.0;
-                break;
-            }
-            weight[i - first] = sunk ? 0.0 : problem->hosts[h].memory_bytes + 1e-9;
-            total += weight[i - first];
-        }
-        for (uint32_t i = first; total > 0.0 && i < end; i++) {
-            uint32_t slot = layout->path_slots[i];
-            double part = weight[i - first] / total;
-            if (part * gain > out->rho[slot]) {
-                out->rho[slot] = part * gain;
-                out->slot_path[slot] = p;
-                out->slot_weight[slot] = part;
-            }
-        }
-    }
-}
-
 void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, const uint8_t *fixing,
                       es_node_room *room, es_relaxed *out)
 {
@@ -402,10 +349,6 @@ void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, con
     double value = 0.0;
     memset(out->slope.all, 0, out->slope.count * sizeof *out->slope.all);
     price_paths(layout, prices, out->reduced);
-    if (out->split)
-        split_gains(layout, prices, fixing, out);
-    else if (layout->slot_count > 0)
-        memcpy(out->rho, prices->rho, layout->slot_count * sizeof *out->rho);
     /* Classes first: they set the slope of pi, which nodes then take from. */
     for (uint32_t r = 0; r < problem->class_count; r++)
         value += prices->pi[r] + solve_class(layout, prices, fixing, r, out);
@@ -429,8 +372,6 @@ void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, con
         value -= prices->gamma[i];
         out->slope.gamma[i] -= 1.0;
     }
-    if (out->split && layout->slot_count > 0)
-        memset(out->slope.rho, 0, layout->slot_count * sizeof *out->slope.rho);
     out->value = value;
 }
 

@@ -76,7 +76,7 @@ static void credit_path(es_lns *lns, uint32_t p, double share)
          i++) {
         uint32_t slot = lns->layout->path_slots[i];
         uint32_t v = problem->hosts[lns->layout->slot_host[slot]].node.index;
-        lns->blame[v] -= share * lns->answer->rho[slot];
+        lns->blame[v] -= share * lns->prices->rho[slot];
     }
 }
 
