@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/document.h"
+#include "plan/lp.h"
 #include "scenario/scenario.h"
 
 typedef enum es_plan_method {
