@@ -16,6 +16,21 @@ static es_status take_out(es_arena *arena, const es_instance *instance, es_fract
     return ES_OK;
 }
 
+/* Best works for the profile in out->busy_s; ties go to the earlier deadline. */
+static es_status fill_profile(es_arena *arena, const es_instance *instance, es_fractional *out,
+                              es_error *err)
+{
+    double *capacity = ES_TAKE_ARRAY(arena, double, instance->task_count);
+    if (capacity == NULL)
+        return es_arena_full(arena, "profile", err);
+    for (uint32_t k = 0; k < instance->task_count; k++)
+        for (uint32_t c = 0; c < instance->cell_count; c++)
+            capacity[k] +=
+                instance->cells[c].speed *
+                fmin(out->busy_s[c], es_cell_room_s(&instance->cells[c], instance->deadline[k]));
+    return es_greedy_solve(arena, instance, capacity, out->work, &out->gain, err);
+}
+
 es_status es_fractional_solve(es_arena *arena, const es_instance *instance, double gap_relative,
                               es_fractional *out, es_error *err)
 {
@@ -33,10 +48,10 @@ es_status es_fractional_solve(es_arena *arena, const es_instance *instance, doub
     ES_TRY(es_prices_search(&oracle, instance->budget, price_max, gap_relative, &mix, err));
     ES_TRY(es_mix_expand(arena, &oracle, &mix, instance->task_count, instance->cell_count,
                          out->work, out->busy_s, err));
-    out->gain = mix.gain;
-    out->bound = mix.bound;
+    ES_TRY(fill_profile(arena, instance, out, err));
+    out->bound = fmax(mix.bound, out->gain);
     memcpy(out->prices, mix.best_prices, sizeof out->prices);
-    bool certified = mix.bound - mix.gain <= fmax(CERTIFIED, gap_relative) * fabs(mix.bound);
+    bool certified = out->bound - out->gain <= fmax(CERTIFIED, gap_relative) * fabs(out->bound);
     if (certified || instance->task_count > LP_TASKS_MAX || instance->cell_count > LP_CELLS_MAX)
         return ES_OK;
     es_fractional exact;
@@ -150,8 +165,7 @@ es_status es_fractional_naive(es_arena *arena, const es_instance *instance, es_f
     double left[ES_BUDGET_COUNT];
     memcpy(left, instance->budget, sizeof left);
     bool *done = ES_TAKE_ARRAY(arena, bool, instance->cell_count);
-    double *capacity = ES_TAKE_ARRAY(arena, double, instance->task_count);
-    if (done == NULL || capacity == NULL)
+    if (done == NULL)
         return es_arena_full(arena, "profile", err);
     for (uint32_t round = 0; round < instance->cell_count; round++) {
         uint32_t best = ES_NOWHERE;
@@ -171,10 +185,5 @@ es_status es_fractional_naive(es_arena *arena, const es_instance *instance, es_f
         out->busy_s[best] = busy;
         done[best] = true;
     }
-    for (uint32_t k = 0; k < instance->task_count; k++)
-        for (uint32_t c = 0; c < instance->cell_count; c++)
-            capacity[k] +=
-                instance->cells[c].speed *
-                fmin(out->busy_s[c], es_cell_room_s(&instance->cells[c], instance->deadline[k]));
-    return es_greedy_solve(arena, instance, capacity, out->work, &out->gain, err);
+    return fill_profile(arena, instance, out, err);
 }
