@@ -1,15 +1,26 @@
-/* estran simulate: the outcome of a plan in virtual time. */
+/* estran simulate: the outcome of a plan in virtual time, as slots or as events. */
 #include "simulate/simulate.h"
 
 #include "base/file.h"
 #include "cli/cli.h"
 #include "report/report.h"
 
+#include <math.h>
+
 typedef struct options {
     const char *plan;
     const char *output;
     bool expected;
+    size_t mode;
+    int64_t replications;
+    int64_t threads;
+    double warm_up_s;
+    bool drain;
 } options;
+
+static const char *const modes[] = {"slot", "event"};
+enum { MODE_SLOT, MODE_EVENT };
+#define WARM_UP_FOUND (-1.0) /* the default: by MSER-5 */
 
 static const es_option rows[] = {
     {.name = "plan",
@@ -25,7 +36,43 @@ static const es_option rows[] = {
     {.name = "expected",
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, expected),
-     .help = "take mean arrivals instead of drawing them by the seed"},
+     .help = "take mean arrivals instead of drawing them by the seed (slot mode)"},
+    {.name = "mode",
+     .type = ES_OPTION_WORD,
+     .offset = offsetof(options, mode),
+     .value = "MODE",
+     .fallback = "slot",
+     .words = modes,
+     .word_count = sizeof modes / sizeof modes[0],
+     .help = "slot: fluid and formulas; event: every request an entity"},
+    {.name = "replications",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, replications),
+     .value = "COUNT",
+     .fallback = "1",
+     .min = 1,
+     .max = 10000,
+     .help = "event mode: runs with other seeds, for 95 % intervals"},
+    {.name = "threads",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, threads),
+     .value = "COUNT",
+     .fallback = "0",
+     .min = 0,
+     .max = 1024,
+     .help = "event mode: for replications; 0: one per core; changes no byte"},
+    {.name = "warm-up",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, warm_up_s),
+     .value = "SECONDS",
+     .fallback = "-1",
+     .min = WARM_UP_FOUND,
+     .max = 1e9,
+     .help = "event mode: left out of latencies in the intervals; -1: by MSER-5"},
+    {.name = "drain",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, drain),
+     .help = "event mode: go on after the last slot until nothing is left"},
 };
 
 static es_status get_plan(es_cli *cli, const options *chosen, const es_scenario *scenario,
@@ -34,6 +81,41 @@ static es_status get_plan(es_cli *cli, const options *chosen, const es_scenario 
     if (chosen->plan != NULL)
         return es_plan_load(cli->arena, chosen->plan, scenario, out_plan, err);
     return es_plan_solve(cli->arena, scenario, es_plan_opts_default(), out_plan, err);
+}
+
+static void put_intervals(const es_event_result *result, es_text *text)
+{
+    const es_outcome *outcome = result->outcome;
+    es_text_format(text, "\n%-20s %14s %14s   (%u replication%s, warm-up %.3g s left out)\n",
+                   "measure", "mean", "95 % +/-", outcome->replication_count,
+                   outcome->replication_count == 1 ? "" : "s", result->warm_up_s);
+    for (size_t i = 0; i < outcome->interval_count; i++) {
+        const es_interval *interval = &outcome->intervals[i];
+        es_text_format(text, "%-20s %14.6g ", interval->measure, interval->mean);
+        if (isnan(interval->ci95))
+            es_text_format(text, "%14s\n", "-");
+        else
+            es_text_format(text, "%14.4g\n", interval->ci95);
+    }
+}
+
+static es_status simulate(es_cli *cli, const options *chosen, const es_scenario *scenario,
+                          const es_plan *plan, es_event_result *out_result, es_error *err)
+{
+    if (chosen->mode == MODE_SLOT) {
+        es_simulate_opts opts = es_simulate_opts_default();
+        opts.seed = (uint64_t)cli->seed;
+        opts.expected = chosen->expected;
+        *out_result = (es_event_result){0};
+        return es_simulate_slots(cli->arena, scenario, plan, opts, &out_result->outcome, err);
+    }
+    es_event_opts opts = es_event_opts_default();
+    opts.seed = (uint64_t)cli->seed;
+    opts.replication_count = (uint32_t)chosen->replications;
+    opts.thread_count = (uint32_t)chosen->threads;
+    opts.warm_up_s = chosen->warm_up_s < 0 ? (double)NAN : chosen->warm_up_s;
+    opts.drain = chosen->drain;
+    return es_simulate_events(cli->arena, scenario, plan, opts, out_result, err);
 }
 
 static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
@@ -51,11 +133,9 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
                       plan->conflict != NULL ? plan->conflict : "none found in time");
         return ES_OK;
     }
-    es_simulate_opts opts = es_simulate_opts_default();
-    opts.seed = (uint64_t)cli->seed;
-    opts.expected = chosen->expected;
-    const es_outcome *outcome = NULL;
-    ES_TRY(es_simulate_slots(cli->arena, scenario, plan, opts, &outcome, err));
+    es_event_result result;
+    ES_TRY(simulate(cli, chosen, scenario, plan, &result, err));
+    const es_outcome *outcome = result.outcome;
     es_text text;
     es_text_init(&text, (size_t)1 << 30);
     es_status status = ES_OK;
@@ -71,6 +151,8 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
         es_report_case only = {.label = outcome->label, .plan = plan, .predicted = outcome};
         es_report report = {.scenario = scenario, .case_count = 1, .cases = &only};
         es_report_text(&report, 100, cli->color, &text);
+        if (outcome->interval_count > 0)
+            put_intervals(&result, &text);
     }
     if (status == ES_OK)
         status = es_cli_print(&text, err);
@@ -85,7 +167,9 @@ const es_verb es_verb_simulate = {
     .arguments = "SCENARIO",
     .details =
         "Slot mode: per slot, the arrivals take the plan's routing; waiting follows queueing\n"
-        "formulas (src/simulate/README.md). Same scenario, plan and seed: same bytes.\n\n"
+        "formulas (src/simulate/README.md). Event mode: every request goes through queues,\n"
+        "batches, shared links, failures (key events of the scenario), with 95 % intervals over\n"
+        "replications. Same scenario, plan and seed: same bytes, whatever the threads.\n\n"
         "  estran simulate examples/01-first-run/scenario.yaml --seed 7 --output outcome.jsonl",
     .file_min = 1,
     .file_max = 1,

@@ -44,9 +44,6 @@ void es_histogram_clear(es_histogram *histogram);
 /* Quantile 0.975 of Student's t with freedom >= 1 degrees. */
 double es_student_t_975(uint32_t freedom);
 
-/* Half width of the 95 % confidence interval of the mean of values[count]; NAN for count < 2. */
-double es_mean_ci95(const double *values, size_t count);
-
 /* ---- seal.c ---- */
 
 /* Sums of one class and slot before they become a row. */

@@ -8,17 +8,20 @@
 
 #define LOAD_BYTES_MAX ((size_t)4 << 30)
 #define LINE_BYTES_MAX ((size_t)256 << 20) /* of the tree of one line */
-#define COUNT_MAX INT64_C(100000000)       /* slots, and cells of one outcome */
+enum { INTERVALS_MAX = 1024 };
+#define COUNT_MAX INT64_C(100000000) /* slots, and cells of one outcome */
 
 typedef enum line_kind {
     LINE_CELL,
     LINE_SLOT,
     LINE_NODE,
     LINE_CLASS,
+    LINE_INTERVAL,
     LINE_TOTAL,
     LINE_KIND_COUNT
 } line_kind;
-static const char *const line_words[LINE_KIND_COUNT] = {"cell", "slot", "node", "class", "total"};
+static const char *const line_words[LINE_KIND_COUNT] = {"cell",  "slot",     "node",
+                                                        "class", "interval", "total"};
 
 /* The outcome being filled; one byte per line that may come, to find repeats. */
 typedef struct es_outcome_loader {
@@ -28,6 +31,7 @@ typedef struct es_outcome_loader {
     es_histogram **histograms;
     es_node_use *uses;
     double *pipeline_served;
+    es_interval *intervals;
     char *seen[LINE_KIND_COUNT];
     bool has_total;
 } es_outcome_loader;
@@ -174,7 +178,8 @@ static es_status take_all(es_outcome_loader *loader, es_error *err)
     ES_TRY(take(loader, classes, sizeof(es_histogram *), &loader->histograms, err));
     ES_TRY(take(loader, uses, sizeof *loader->uses, &loader->uses, err));
     ES_TRY(take(loader, outcome->pipeline_count, sizeof(double), &loader->pipeline_served, err));
-    const size_t lines[LINE_KIND_COUNT] = {cells, slots, uses, classes, 1};
+    const size_t lines[LINE_KIND_COUNT] = {cells, slots, uses, classes, INTERVALS_MAX, 1};
+    ES_TRY(take(loader, INTERVALS_MAX, sizeof *loader->intervals, &loader->intervals, err));
     for (int k = 0; k < LINE_KIND_COUNT; k++)
         ES_TRY(take(loader, lines[k], 1, &loader->seen[k], err));
     for (size_t i = 0; i < cells; i++)
@@ -319,6 +324,32 @@ static es_status load_class(es_outcome_loader *loader, const es_doc *map, size_t
     return load_row(map, &loader->class_rows[*out_at], err);
 }
 
+static es_status load_interval(es_outcome_loader *loader, const es_doc *map, size_t *out_at,
+                               es_error *err)
+{
+    es_outcome *outcome = loader->outcome;
+    const char *measure = NULL;
+    int64_t replications = 0;
+    ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "what", "measure", "replications", "mean", "ci95"));
+    if (outcome->interval_count == INTERVALS_MAX)
+        return es_doc_fail(map, err, "there are more than %d intervals", INTERVALS_MAX);
+    *out_at = outcome->interval_count;
+    es_interval *interval = &loader->intervals[*out_at];
+    ES_TRY(es_doc_need_text(map, "measure", &measure, err));
+    ES_TRY(es_doc_need_int(map, "replications", 1, UINT32_MAX, &replications, err));
+    ES_TRY(need_nullable(map, "mean", DBL_MAX, &interval->mean, err));
+    ES_TRY(need_nullable(map, "ci95", DBL_MAX, &interval->ci95, err));
+    if (outcome->interval_count > 0 && outcome->replication_count != replications)
+        return es_doc_fail(es_doc_find(map, "replications"), err, "must be %u, as before",
+                           outcome->replication_count);
+    interval->measure = es_arena_text(loader->arena, measure);
+    if (interval->measure == NULL)
+        return es_arena_full(loader->arena, "intervals", err);
+    outcome->replication_count = (uint32_t)replications;
+    outcome->interval_count++;
+    return ES_OK;
+}
+
 static es_status load_total(es_outcome_loader *loader, const es_doc *map, size_t *out_at,
                             es_error *err)
 {
@@ -357,7 +388,7 @@ static es_status load_line(es_outcome_loader *loader, const es_doc *map, es_erro
     ES_TRY(es_doc_need_word(map, "what", line_words, LINE_KIND_COUNT, &kind, err));
     static es_status (*const loads[LINE_KIND_COUNT])(struct es_outcome_loader *, const es_doc *,
                                                      size_t *, es_error *) = {
-        load_cell, load_slot, load_node, load_class, load_total};
+        load_cell, load_slot, load_node, load_class, load_interval, load_total};
     ES_TRY(loads[kind](loader, map, &at, err));
     if (loader->seen[kind][at] != 0)
         return es_doc_fail(map, err, "a line of this %s came before", line_words[kind]);
@@ -428,6 +459,7 @@ es_status es_outcome_parse(es_arena *arena, const char *name, const char *bytes,
     outcome->histogram = total;
     outcome->node_uses = loader.uses;
     outcome->pipeline_served = loader.pipeline_served;
+    outcome->intervals = loader.intervals;
     *out_outcome = outcome;
     return ES_OK;
 }

@@ -58,6 +58,8 @@ typedef struct es_node_use {
     double busy_s;     /* summed over processors */
     double duration_s; /* of the observation */
     double idle_j;     /* idle watts times the time it was on */
+    double idle_g;     /* of idle_j, when has_idle_g; else at the node's constant grid */
+    bool has_idle_g;
     double dynamic_j;
     double model_bytes_loaded; /* model updates in this slot */
     bool died;                 /* the node's process ended before it was told to */
@@ -73,6 +75,15 @@ typedef struct es_outcome_row {
     double latency_s_mean_ci95; /* half width over slots (Student t); NAN with < 2 slots */
     double energy_compute_j, energy_network_j, carbon_g;
 } es_outcome_row;
+
+/* Mean over replications and half width of its 95 % interval (Student t; NAN below 2). */
+typedef struct es_interval {
+    const char *measure; /* name with unit */
+    double mean, ci95;
+} es_interval;
+
+/* Half width of the 95 % confidence interval of the mean of values[count]; NAN for count < 2. */
+double es_mean_ci95(const double *values, size_t count);
 
 typedef struct es_outcome {
     const char *scenario; /* name */
@@ -101,6 +112,9 @@ typedef struct es_outcome {
     size_t pipeline_count;
     const char *const *pipeline_names;
     const double *pipeline_served; /* [pipeline] requests */
+    uint32_t replication_count;    /* 0: no intervals; else the rest is the first replication */
+    size_t interval_count;
+    const es_interval *intervals;
 } es_outcome;
 
 typedef struct es_outcome_recorder es_outcome_recorder;

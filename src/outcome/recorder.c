@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#define J_PER_KWH 3.6e6
+
 /* "task at node" for every class, names of nodes and pipelines: the outcome stands alone. */
 static es_status name_all(es_arena *arena, const es_scenario *scenario, es_outcome *outcome,
                           es_error *err)
@@ -229,6 +231,7 @@ es_status es_outcome_add_node(es_outcome_recorder *recorder, const es_node_use *
     ES_TRY(check_figure(what, "busy_s", use->busy_s, (double)INFINITY, err));
     ES_TRY(check_figure(what, "duration_s", use->duration_s, (double)INFINITY, err));
     ES_TRY(check_figure(what, "idle_j", use->idle_j, (double)INFINITY, err));
+    ES_TRY(check_figure(what, "idle_g", use->has_idle_g ? use->idle_g : 0, (double)INFINITY, err));
     ES_TRY(check_figure(what, "dynamic_j", use->dynamic_j, (double)INFINITY, err));
     ES_TRY(
         check_figure(what, "model_bytes_loaded", use->model_bytes_loaded, (double)INFINITY, err));
@@ -237,6 +240,12 @@ es_status es_outcome_add_node(es_outcome_recorder *recorder, const es_node_use *
     sum->busy_s += use->busy_s;
     sum->duration_s += use->duration_s;
     sum->idle_j += use->idle_j;
+    sum->idle_g +=
+        use->has_idle_g
+            ? use->idle_g
+            : use->idle_j / J_PER_KWH *
+                  es_network_node(recorder->scenario->network, use->node)->carbon_gco2e_per_kwh;
+    sum->has_idle_g = true;
     sum->dynamic_j += use->dynamic_j;
     sum->model_bytes_loaded += use->model_bytes_loaded;
     sum->died = sum->died || use->died;

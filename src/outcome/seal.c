@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-#define J_PER_KWH 3.6e6
 #define CONSERVATION_TOLERANCE 1e-9 /* relative to the arrivals: rounding of sums, no more */
 
 es_outcome_row es_outcome_row_empty(void)
@@ -222,9 +221,7 @@ es_status es_outcome_seal(es_outcome_recorder *recorder, const es_outcome **out_
     for (size_t i = 0; i < (size_t)outcome->slot_count * outcome->node_count; i++) {
         const es_node_use *use = &recorder->node_uses[i];
         outcome->energy_idle_j += use->idle_j;
-        outcome->carbon_idle_g +=
-            use->idle_j / J_PER_KWH *
-            es_network_node(recorder->scenario->network, use->node)->carbon_gco2e_per_kwh;
+        outcome->carbon_idle_g += use->idle_g;
     }
     outcome->energy_total_j =
         outcome->total.energy_compute_j + outcome->total.energy_network_j + outcome->energy_idle_j;

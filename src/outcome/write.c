@@ -145,6 +145,17 @@ static void write_slot(const es_outcome *outcome, uint32_t slot, es_text *out)
     }
 }
 
+static void write_interval(const es_outcome *outcome, size_t i, es_text *out)
+{
+    es_json json;
+    begin_line(&json, out, "interval");
+    es_json_put_text(&json, "measure", outcome->intervals[i].measure);
+    es_json_put_int(&json, "replications", outcome->replication_count);
+    es_json_put_number(&json, "mean", outcome->intervals[i].mean);
+    es_json_put_number(&json, "ci95", outcome->intervals[i].ci95);
+    end_line(&json, out);
+}
+
 void es_outcome_write(const es_outcome *outcome, es_text *out)
 {
     es_json json;
@@ -160,6 +171,8 @@ void es_outcome_write(const es_outcome *outcome, es_text *out)
         put_histogram(&json, outcome->class_histograms[c]);
         end_line(&json, out);
     }
+    for (size_t i = 0; i < outcome->interval_count; i++)
+        write_interval(outcome, i, out);
     begin_line(&json, out, "total");
     put_row(&json, &outcome->total);
     es_json_put_number(&json, "energy_idle_j", outcome->energy_idle_j);

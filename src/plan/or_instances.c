@@ -212,8 +212,8 @@ static es_status begin(maker *m, const char *name, uint32_t node_count, uint32_t
         first[t + 1] = t + 1;
     }
     for (uint32_t r = 0; r < class_count; r++)
-        m->classes[r] =
-            (es_class){.arrivals = {ES_ARRIVAL_POISSON, 1.0}, .deadline_s = (double)INFINITY};
+        m->classes[r] = (es_class){.arrivals = {.kind = ES_ARRIVAL_POISSON, .rate_rps = 1.0},
+                                   .deadline_s = (double)INFINITY};
     *m->scenario = (es_scenario){
         .file = name,
         .name = name,

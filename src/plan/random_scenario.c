@@ -229,7 +229,7 @@ static es_status draw_classes(drawer *d)
         es_class *c = &classes[i];
         *c = (es_class){.task = {i % s->task_count},
                         .node = {i / s->task_count},
-                        .arrivals = {ES_ARRIVAL_POISSON, between(d, 0.5, 12.0)},
+                        .arrivals = {.kind = ES_ARRIVAL_POISSON, .rate_rps = between(d, 0.5, 12.0)},
                         .deadline_s = (double)INFINITY};
         if (s->deadlines && es_rng_below(&d->rng, 2) == 0)
             c->deadline_s = between(d, 0.06, 0.4);

@@ -97,6 +97,17 @@ typedef struct es_pipeline {
     const es_stage *stages;
 } es_pipeline;
 
+/* Small devices behind a class: its requests are theirs, each device as likely (event mode). */
+typedef struct es_devices {
+    uint32_t count;    /* 0: none */
+    double battery_j;  /* of each; INFINITY: mains */
+    double idle_w;     /* drawn from it all the time */
+    double request_j;  /* to sense and send one request */
+    double move_per_s; /* moves of one device to another node of the demand entry */
+} es_devices;
+
+enum { ES_PRIORITIES = 4 };
+
 /* Requests of one task entering at one node. */
 typedef struct es_class {
     es_task_id task;
@@ -105,7 +116,31 @@ typedef struct es_class {
     double deadline_s;       /* the task's unless the class has its own */
     double quality_min;      /* on average */
     double quality_min_each; /* of every request: pipelines below it do not exist */
+    uint32_t priority;       /* 0 is served first, below ES_PRIORITIES (event mode) */
+    es_devices devices;
 } es_class;
+
+/* What event mode knows of a node beyond the plan (key `events`). */
+typedef struct es_node_events {
+    bool exponential;     /* service times are, with the table's as mean */
+    uint32_t queue_max;   /* requests that may wait; UINT32_MAX: no limit */
+    bool drop_late;       /* what is past its deadline when its turn comes is not served */
+    uint32_t batch_max;   /* >= 1: requests of one segment served together */
+    double batch_wait_s;  /* how long the first waits for others */
+    double batch_growth;  /* 0..1: b together take 1 + (b - 1) * growth times as long as one */
+    double up_s;          /* mean time to failure; 0: never fails */
+    double repair_s;      /* mean */
+    double battery_j;     /* INFINITY: mains */
+    double sleep_after_s; /* idle for so long: asleep; INFINITY: never */
+    double sleep_w;
+    double wake_s;
+    const es_series *carbon; /* grams per kWh as time goes; NULL: the node's constant */
+} es_node_events;
+
+typedef struct es_link_events {
+    double up_s; /* 0: never fails */
+    double repair_s;
+} es_link_events;
 
 /* Weights of cost = latency + quality + energy + carbon (ARCHITECTURE §3), per request. */
 typedef struct es_objective {
@@ -145,8 +180,13 @@ typedef struct es_scenario {
     bool unsplittable;     /* each class takes one path as a whole, or is refused as a whole */
     uint32_t hosts_max;    /* hosted (node, segment) pairs at most; 0: no limit */
     double energy_w_max;   /* dynamic, network and idle joules per second; 0: no limit */
-    double carbon_g_per_s_max; /* of the same joules; 0: no limit */
+    double carbon_g_per_s_max;         /* of the same joules; 0: no limit */
+    const es_node_events *node_events; /* [node]; NULL: none has any */
+    const es_link_events *link_events; /* [link]; NULL: none has any */
 } es_scenario;
+
+/* A node on the mains that never fails, sleeps, batches or turns away. */
+es_node_events es_node_events_default(void);
 
 /* Reads, checks and seals. The scenario lives in the arena. */
 es_status es_scenario_load(es_arena *arena, const char *path, const es_scenario **out_scenario,

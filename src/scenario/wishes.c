@@ -72,7 +72,8 @@ static es_status read_entry(es_demand_reader *demand, const es_doc *map, es_erro
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "task", "at", "rate_rps", "arrivals", "deadline_ms",
                               "quality_min", "quality_min_each"));
-    es_class entry = {.arrivals = {.kind = ES_ARRIVAL_POISSON}};
+    es_class entry = {.arrivals = {.kind = ES_ARRIVAL_POISSON},
+                      .devices = {.battery_j = (double)INFINITY}};
     ES_TRY(es_scenario_names_need(&demand->reader->tasks, map, "task", &entry.task.index, err));
     const es_task *task = &demand->reader->scenario->tasks[entry.task.index];
     ES_TRY(es_scenario_field_need_positive(map, "rate_rps", ES_SCENARIO_RATE_RPS_MAX,
