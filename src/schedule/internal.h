@@ -207,9 +207,20 @@ es_status es_exact_solve(es_arena *arena, const es_instance *instance, bool disc
                          double gap_relative, const es_limit *limit, es_assigned *start,
                          double *bound, es_error *err) ES_MUST_CHECK;
 
-/* baseline.c */
-es_status es_baseline_solve(es_arena *arena, const es_instance *instance, const es_tasks *tasks,
-                            es_schedule_method method, es_assigned *out, uint32_t *sequence,
+/* baseline.c: sequence [task_count] gets the places in the order in which they run. */
+es_status es_baseline_solve(es_arena *arena, const es_instance *instance, es_schedule_method method,
+                            es_assigned *out, uint32_t *sequence, es_error *err) ES_MUST_CHECK;
+
+/* ---- solve.c ---- */
+
+/* approx (and exact when asked) on an instance: the answer and a bound of the gain. */
+es_status es_instance_solve(es_arena *arena, const es_instance *instance,
+                            const es_schedule_opts *opts, es_assigned *out, double *out_bound,
                             es_error *err) ES_MUST_CHECK;
+
+/* Fails with ES_ERR_ARG on options and input that no solver takes. */
+es_status es_schedule_expect(const es_tasks *tasks, const es_machines *machines,
+                             const es_schedule_opts *opts, bool online,
+                             es_error *err) ES_MUST_CHECK;
 
 #endif
