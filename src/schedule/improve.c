@@ -4,7 +4,8 @@
 #include <math.h>
 
 /* Refits of a whole instance are affordable for about this many neighbours. */
-static const size_t WHOLE_NEIGHBOURS_MAX = 3000;
+static const size_t WHOLE_NEIGHBOURS_MAX = 1000;
+static const size_t STARTS_NEIGHBOURS_MAX = 200; /* and several starts for so many */
 /* Segments looked at by priced gains, in total: about two seconds. */
 static const double PRICED_SEGMENTS_MAX = 5e7;
 static const double GAIN_MIN = 1e-10; /* relative; smaller is noise */
@@ -24,6 +25,12 @@ typedef struct state {
     uint32_t *trial; /* [task_count] */
     double segments_left;
 } state;
+
+static size_t neighbours_of(const es_instance *instance)
+{
+    size_t n = instance->task_count;
+    return n * (n / 2 + instance->cell_count);
+}
 
 static bool is_over(const state *s)
 {
@@ -93,6 +100,8 @@ static es_status search_whole(state *s)
 {
     const es_instance *instance = s->instance;
     ES_TRY(climb(s));
+    if (neighbours_of(instance) > STARTS_NEIGHBOURS_MAX)
+        return ES_OK;
     uint32_t *best = ES_TAKE_ARRAY(s->scratch, uint32_t, instance->task_count);
     if (best == NULL)
         return es_arena_full(s->scratch, "local search", s->err);
@@ -242,9 +251,7 @@ es_status es_improve_run(const es_instance *instance, const es_fractional *fract
     double before = assigned->gain;
     memcpy(s.prices, fractional->prices, sizeof s.prices);
     ES_TRY(es_refit_new(scratch, instance, &s.refit, err));
-    size_t neighbours =
-        (size_t)instance->task_count * ((size_t)instance->task_count / 2 + instance->cell_count);
-    if (neighbours <= WHOLE_NEIGHBOURS_MAX)
+    if (neighbours_of(instance) <= WHOLE_NEIGHBOURS_MAX)
         ES_TRY(search_whole(&s));
     else
         ES_TRY(search_priced(&s, fractional));

@@ -129,11 +129,251 @@ static void test_approx(void **state)
     assert_true(worst <= 0.05);
 }
 
+/* ---- exact against trying everything ---- */
+
+/* Best over all cells for every task, the next one's from here on. */
+static double try_all(es_refit *refit, const es_instance *instance)
+{
+    es_error err = {0};
+    uint32_t cell_of[8] = {0};
+    double best = 0.0;
+    uint32_t choices = instance->cell_count + 1;
+    uint64_t total = 1;
+    assert_true(instance->task_count <= 8);
+    for (uint32_t j = 0; j < instance->task_count; j++)
+        total *= choices;
+    for (uint64_t code = 0; code < total; code++) {
+        es_mix mix = {0};
+        uint64_t rest = code;
+        for (uint32_t j = 0; j < instance->task_count; j++, rest /= choices)
+            cell_of[j] =
+                rest % choices < instance->cell_count ? (uint32_t)(rest % choices) : ES_NOWHERE;
+        assert_ok_err(es_refit_solve(refit, NULL, cell_of, 1e-10, NULL, NULL, &mix, &err), err);
+        best = fmax(best, mix.gain);
+    }
+    return best;
+}
+
+/* Best works at points for one machine: all combinations. */
+static double try_points(const es_instance *instance)
+{
+    double best = 0.0;
+    uint32_t at[8] = {0};
+    const es_cell *cell = &instance->cells[0];
+    for (;;) {
+        double sum = 0.0;
+        double gain = 0.0;
+        bool fits = true;
+        for (uint32_t j = 0; j < instance->task_count; j++) {
+            for (uint32_t k = 0; k < at[j]; k++) {
+                sum += instance->length[instance->first[j] + k];
+                gain += instance->length[instance->first[j] + k] *
+                        instance->slope[instance->first[j] + k];
+            }
+            fits = fits && sum <= cell->speed * es_cell_room_s(cell, instance->deadline[j]);
+        }
+        fits = fits && sum / cell->speed * cell->use_per_s[0] <= instance->budget[0];
+        best = fits ? fmax(best, gain) : best;
+        uint32_t j = 0;
+        for (; j < instance->task_count; j++) {
+            if (at[j] < instance->first[j + 1] - instance->first[j]) {
+                at[j]++;
+                break;
+            }
+            at[j] = 0;
+        }
+        if (j == instance->task_count)
+            return best;
+    }
+}
+
+static void test_exact(void **state)
+{
+    (void)state;
+    uint64_t seed = es_test_seed(4);
+    es_error err = {0};
+    for (uint32_t i = 0; i < 120; i++) {
+        es_arena *arena = new_arena();
+        es_rng rng = es_rng_make(seed, i);
+        bool discrete = i % 2 == 1;
+        es_random_spec spec = {.task_count = 2 + (uint32_t)es_rng_below(&rng, 3),
+                               .machine_count = discrete ? 1 : 2,
+                               .segment_count = 3,
+                               .tolerance = 0.3 + 1.2 * es_rng_double(&rng),
+                               .budget_share = 0.1 + 0.9 * es_rng_double(&rng),
+                               .period_count = i % 3 == 0 && !discrete ? 2 : 1,
+                               .bytes = i % 4 == 0 ? 500 : 0};
+        const es_tasks *tasks;
+        const es_machines *machines;
+        es_instance instance;
+        es_refit *refit = NULL;
+        es_schedule_opts opts = es_schedule_opts_default();
+        es_random_instance(arena, &rng, spec, &tasks, &machines, opts.budgets, &instance);
+        assert_ok_err(es_refit_new(arena, &instance, &refit, &err), err);
+        opts.method = ES_SCHEDULE_EXACT;
+        opts.discrete = discrete;
+        const es_schedule *exact = solve(arena, tasks, machines, opts);
+        double best = discrete ? try_points(&instance) : try_all(refit, &instance);
+        if (fabs(exact->quality - instance.quality_zero - best) > 3e-6 * fmax(1, best))
+            fail_msg("ES_SEED=%" PRIu64 " instance %u: exact %.12g, all tried %.12g", seed, i,
+                     exact->quality - instance.quality_zero, best);
+        opts.method = ES_SCHEDULE_APPROX;
+        assert_true(solve(arena, tasks, machines, opts)->quality <= exact->quality * (1 + 2e-6));
+        es_arena_free(arena);
+    }
+}
+
+/* ---- baselines ---- */
+
+static void test_baselines(void **state)
+{
+    (void)state;
+    double sums[ES_SCHEDULE_METHOD_COUNT] = {0};
+    for (uint32_t i = 0; i < 50; i++) {
+        es_arena *arena = new_arena();
+        es_rng rng = es_rng_make(es_test_seed(5), i);
+        es_random_spec spec = {.task_count = 40,
+                               .machine_count = 3,
+                               .segment_count = 5,
+                               .tolerance = 0.5 + es_rng_double(&rng),
+                               .budget_share = 0.2 + 0.6 * es_rng_double(&rng),
+                               .period_count = 1 + i % 3,
+                               .idle_w = i % 2 == 0 ? 1 : 0,
+                               .bytes = i % 5 == 0 ? 500 : 0};
+        const es_tasks *tasks;
+        const es_machines *machines;
+        es_instance instance;
+        es_schedule_opts opts = es_schedule_opts_default();
+        es_random_instance(arena, &rng, spec, &tasks, &machines, opts.budgets, &instance);
+        for (int m = ES_SCHEDULE_FRACTIONAL; m < ES_SCHEDULE_METHOD_COUNT; m++) {
+            opts.method = (es_schedule_method)m;
+            const es_schedule *schedule = solve(arena, tasks, machines, opts);
+            sums[m] += schedule->quality;
+            assert_true(schedule->bound >= schedule->quality);
+        }
+        opts.method = ES_SCHEDULE_APPROX;
+        opts.discrete = true;
+        double rounded = solve(arena, tasks, machines, opts)->quality;
+        assert_true(rounded > 0);
+        sums[ES_SCHEDULE_AUTO] += rounded;
+        es_arena_free(arena);
+    }
+    print_message("quality against the bound: approx %.4f, at points %.4f, edf-3 %.3f, edf %.3f, "
+                  "best-fit %.3f, fifo %.3f\n",
+                  sums[ES_SCHEDULE_APPROX] / sums[ES_SCHEDULE_FRACTIONAL],
+                  sums[ES_SCHEDULE_AUTO] / sums[ES_SCHEDULE_FRACTIONAL],
+                  sums[ES_SCHEDULE_EDF_3] / sums[ES_SCHEDULE_FRACTIONAL],
+                  sums[ES_SCHEDULE_EDF] / sums[ES_SCHEDULE_FRACTIONAL],
+                  sums[ES_SCHEDULE_BEST_FIT] / sums[ES_SCHEDULE_FRACTIONAL],
+                  sums[ES_SCHEDULE_FIFO] / sums[ES_SCHEDULE_FRACTIONAL]);
+    assert_true(sums[ES_SCHEDULE_APPROX] > 0.99 * sums[ES_SCHEDULE_FRACTIONAL]);
+    assert_true(sums[ES_SCHEDULE_EDF_3] > sums[ES_SCHEDULE_EDF]);
+    assert_true(sums[ES_SCHEDULE_AUTO] > sums[ES_SCHEDULE_EDF_3]);
+}
+
+/* ---- the checker finds what is wrong ---- */
+
+static void test_checker(void **state)
+{
+    (void)state;
+    es_arena *arena = new_arena();
+    es_error err = {0};
+    es_schedule_opts opts = es_schedule_opts_default();
+    opts.budgets[ES_BUDGET_ENERGY] = 8;
+    const es_schedule *good = solve(arena, &golden_tasks, &golden_two, opts);
+    static const struct {
+        const char *words;
+        int what;
+    } wrongs[] = {{"its curve says", 0},       {"overlap", 1},        {"answered at", 2},
+                  {"are not work", 3},         {"energy used is", 4}, {"over its budget", 5},
+                  {"above its bound", 6},      {"sum up to", 7},      {"no machine 2", 8},
+                  {"no point of its curve", 9}};
+    for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
+        es_schedule bad = *good;
+        es_schedule_entry entries[4];
+        memcpy(entries, good->entries, sizeof entries);
+        bad.entries = entries;
+        /* Tasks 1, 2 and 3 run one after the other on the slow machine. */
+        double length = entries[2].end_s - entries[2].start_s;
+        switch (wrongs[i].what) {
+        case 0:
+            entries[0].quality += 1;
+            break;
+        case 1:
+            entries[2].start_s = entries[1].start_s;
+            entries[2].end_s = entries[2].start_s + length;
+            break;
+        case 2:
+            entries[1].start_s += 9;
+            entries[1].end_s += 9;
+            break;
+        case 3:
+            entries[3].end_s += 0.1;
+            break;
+        case 4:
+            bad.used[ES_BUDGET_ENERGY] -= 1;
+            break;
+        case 5:
+            bad.budgets[ES_BUDGET_ENERGY] = 7;
+            break;
+        case 6:
+            bad.bound = good->quality - 1;
+            break;
+        case 7:
+            bad.quality += 0.1;
+            bad.bound += 1;
+            break;
+        case 8:
+            entries[0].machine = 2;
+            break;
+        default: {
+            /* all work of the fast machine's task, less a little */
+            bad.discrete = true;
+            entries[0].work -= 0.25;
+            entries[0].quality -= 0.25 * 20;
+            break;
+        }
+        }
+        assert_fails(es_schedule_check(&golden_tasks, &golden_two, &bad, &err), ES_ERR_ARG, err,
+                     wrongs[i].words);
+    }
+    es_arena_free(arena);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    es_arena *arena = new_arena();
+    es_error err = {0};
+    const es_schedule *schedule = NULL;
+    es_schedule_opts opts = es_schedule_opts_default();
+    opts.budgets[ES_BUDGET_CARBON] = -1;
+    assert_fails(es_schedule_solve(arena, &golden_tasks, &golden_two, opts, &schedule, &err),
+                 ES_ERR_ARG, err, "carbon budget -1 g must be >= 0");
+    opts.budgets[ES_BUDGET_CARBON] = (double)NAN;
+    assert_fails(es_schedule_solve(arena, &golden_tasks, &golden_two, opts, &schedule, &err),
+                 ES_ERR_ARG, err, "must be >= 0");
+    opts = es_schedule_opts_default();
+    es_machine idle = one[0];
+    idle.idle_w = 0.5;
+    const es_machines machines = {1, &idle};
+    opts.budgets[ES_BUDGET_ENERGY] = 2;
+    assert_fails(es_schedule_solve(arena, &golden_tasks, &machines, opts, &schedule, &err),
+                 ES_ERR_ARG, err, "idle machines draw until 5 s: 2.5 J");
+    /* A budget of nothing is an answer: nothing runs. */
+    opts.budgets[ES_BUDGET_ENERGY] = 0;
+    schedule = solve(arena, &golden_tasks, &golden_two, opts);
+    assert_value(schedule->quality, 0.4, "quality without work");
+    assert_true(schedule->optimal);
+    es_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_approx),
+        cmocka_unit_test(test_golden),  cmocka_unit_test(test_approx),
+        cmocka_unit_test(test_exact),   cmocka_unit_test(test_baselines),
+        cmocka_unit_test(test_checker), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
