@@ -1,4 +1,5 @@
-/* Decomposition: prices for the bound, a core program or dives for a solution, neighbourhoods. */
+/* Decomposition: prices for the bound, a core program or dives for a solution, then descent and
+ * neighbourhoods. */
 #include "plan/decompose.h"
 
 #include <math.h>
@@ -122,6 +123,40 @@ static void start_prices(solver *s, const es_decompose_memory *warm)
     scale_prices(&s->layout, &s->ascent.best, true);
     s->ascent.factor = 0.05;
     s->ascent.weight = 0.1;
+}
+
+/* The best routing over the hosts that a descent has come to. */
+static es_status offer_hosts(solver *s, const bool *host_on)
+{
+    es_solution *routed;
+    ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(SCRATCH_BYTES);
+    if (arena == NULL)
+        return es_fail(s->err, ES_ERR_NOMEM, "plan: no memory for a routing");
+    ES_TRY(es_solve_routing(arena, s->problem, host_on, &routed, s->err));
+    return offer(s, routed);
+}
+
+/* Node by node, then a few nodes at a time, until that brings little. */
+static es_status descend(solver *s)
+{
+    enum { EPOCHS = 1000, KICKS = 2000, DULL_MAX = 2, SWEEPS = 10 };
+    static const double HEAT = 0.005; /* of what a class pays */
+    static const double LITTLE = 1e-4;
+    es_descent *descent;
+    int dull = 0;
+    ES_TRY(es_descent_new(s->scratch, &s->layout, s->opts->seed, &descent, s->err));
+    es_descent_start(descent, &s->ascent.best, s->best);
+    es_descent_sweep(descent, SWEEPS);
+    ES_TRY(offer_hosts(s, es_descent_hosts(descent)));
+    double heat = HEAT * s->cost / s->problem->class_count;
+    for (int epoch = 0; epoch < EPOCHS && dull < DULL_MAX && !solved(s); epoch++) {
+        double before = s->cost;
+        for (int i = 0; i < KICKS && es_deadline_left_s(s->deadline) > 0.0; i++)
+            (void)es_descent_kick(descent, heat);
+        ES_TRY(offer_hosts(s, es_descent_hosts(descent)));
+        dull = before - s->cost < LITTLE * fabs(before) ? dull + 1 : 0;
+    }
+    return ES_OK;
 }
 
 /* What is worth a look: hosts by their mean, paths by what they miss of their class's price. */
@@ -315,7 +350,7 @@ static void ascend(solver *s, const es_deadline *deadline)
     }
 }
 
-/* Greedy, beside the ascent: what pipelines of several stages need, which dives serve badly. */
+/* Greedy, beside the ascent: what is needed where dives may leave classes unserved. */
 typedef struct beside {
     solver *s;
     es_arena *arena;
@@ -338,8 +373,8 @@ static void run_beside(void *context, size_t i)
 static es_status first_phase(solver *s)
 {
     beside b = {.s = s, .deadline = part_of(s->deadline, ASCENT_SHARE)};
-    bool greedy = s->best == NULL && (s->layout.slot_count > 0 || !falls_apart(s->problem) ||
-                                      !isfinite(s->problem->refusal_cost));
+    bool greedy =
+        s->best == NULL && (!falls_apart(s->problem) || !isfinite(s->problem->refusal_cost));
     if (!greedy) {
         if (s->pool != NULL && s->problem->node_count >= SHARE_NODES_MIN)
             ES_TRY(es_node_room_share(s->scratch, &s->layout, s->pool, s->opts->thread_count,
@@ -388,6 +423,8 @@ static es_status run_phases(solver *s, const es_solution *start, const es_decomp
         ES_TRY(dive_all(s));
     if (!solved(s) && s->best != NULL)
         refine_bound(s, 600);
+    if (!solved(s) && s->best != NULL && falls_apart(s->problem))
+        ES_TRY(descend(s));
     return improve(s);
 }
 
@@ -395,8 +432,7 @@ static es_status finish(solver *s, es_solution **out_solution)
 {
     if (s->best == NULL)
         ES_TRY(es_solution_new(s->arena, s->problem, &s->best, s->err));
-    /* Sums over all classes are right to some digits only. */
-    s->best->bound = s->ascent.bound - 1e-12 * fabs(s->ascent.bound);
+    s->best->bound = s->ascent.bound;
     if (has_solution(s->best))
         s->best->bound = fmin(s->best->bound, s->cost);
     if (!has_solution(s->best))

@@ -137,6 +137,10 @@ es_status es_node_room_share(es_arena *arena, const es_layout *layout, es_pool *
 /* Hosts that are known to be open or closed in any better solution. */
 typedef enum es_fixing { ES_FIX_FREE, ES_FIX_CLOSED, ES_FIX_OPEN } es_fixing;
 
+/* Cost of every path with the prices of what it takes, but for its slots and its class:
+ * out_reduced [path_count]. */
+void es_price_paths(const es_layout *layout, const es_multipliers *prices, double *out_reduced);
+
 /* Evaluates the relaxed problem at prices. fixing [host_count] or NULL. */
 void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, const uint8_t *fixing,
                       es_node_room *room, es_relaxed *out);
@@ -243,6 +247,30 @@ es_status es_dive(es_arena *arena, es_ascent *dive, const es_multipliers *prices
 void es_sub_prices(const es_sub *sub, const es_layout *whole, const es_multipliers *prices,
                    const es_layout *part, es_multipliers *out);
 
+/* ---- descent over nodes at given prices (descent.c) ---- */
+
+typedef struct es_descent es_descent;
+
+es_status es_descent_new(es_arena *arena, const es_layout *layout, uint64_t seed,
+                         es_descent **out_descent, es_error *err) ES_MUST_CHECK;
+
+/* From a solution, at these prices of compute, links and quality. */
+void es_descent_start(es_descent *descent, const es_multipliers *prices,
+                      const es_solution *solution);
+
+/* Every node in turn until none gets better. */
+void es_descent_sweep(es_descent *descent, uint32_t sweep_max);
+
+/* Empties a few nodes at random and fills them again; true: kept. What makes it dearer by no more
+ * than about temperature (cost per second, >= 0) is kept now and then. */
+bool es_descent_kick(es_descent *descent, double temperature);
+
+/* [host_count] as they are now; until the next step. */
+/* Cost per second as it is now, with few paths per class. */
+double es_descent_value(const es_descent *descent);
+
+const bool *es_descent_hosts(const es_descent *descent);
+
 /* ---- large neighbourhoods (lns.c) ---- */
 
 typedef struct es_lns {
@@ -292,7 +320,7 @@ typedef struct es_decompose_trace {
 } es_decompose_trace;
 
 /* Decomposition: bound by prices, first solution by a core program or a dive, better ones by
- * neighbourhoods. start, warm, out_memory and out_trace may be NULL. */
+ * descent and neighbourhoods. start, warm, out_memory and out_trace may be NULL. */
 es_status es_solve_decomposition_warm(es_arena *arena, const es_problem *problem,
                                       const es_plan_opts *opts, const es_deadline *deadline,
                                       const es_solution *start, const es_decompose_memory *warm,

@@ -1,9 +1,11 @@
 /*
  * Times and gaps of the decomposition, as a JSON array on stdout.
  *
- *     plan_decompose_bench DATA_FOLDER [p60|p300|family|replan|growth]…
+ *     plan_decompose_bench [p60|p300|family|hard|replan|growth]…
  *
- * DATA_FOLDER holds p60.json.gz and its like. Without names all parts run, about eight minutes.
+ * The data folder (ESTRAN_DATA, else ../shared/data) holds placement/p60.json.gz and its like; what
+ * needs them is skipped without. Without names all parts run three times, about 25 minutes; a
+ * figure is the median, and "spread" follows where it is a target's.
  */
 #include "base/text.h"
 #include "plan/decompose.h"
@@ -192,7 +194,7 @@ static es_status bench_replan(bench *b)
     ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(ARENA_BYTES);
     if (arena == NULL)
         return es_fail(&b->err, ES_ERR_NOMEM, "no memory");
-    family.stage_max = 1;
+    family.form = ES_FAMILY_TIERS;
     ES_TRY(es_family_make(arena, SEED, family, &problem, &b->err));
     ES_TRY(solve(b, arena, problem, 60.0, 0.02, THREADS, NULL, &memory, &cold, &first));
     family.changed_share = 0.05;

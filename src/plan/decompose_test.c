@@ -401,6 +401,73 @@ static void test_families_are_feasible_and_repeat(void **state)
     assert_true(solve_family(family) == solve_family(family));
 }
 
+/* ---- descent ---- */
+
+/* Hosts within memory, and a value that the best routing over them does not exceed. */
+static void assert_descended(es_arena *arena, const es_problem *problem, const es_descent *descent)
+{
+    const bool *on = es_descent_hosts(descent);
+    es_solution *routed = NULL;
+    es_error err = {0};
+    for (uint32_t v = 0; v < problem->node_count; v++) {
+        double used = 0.0;
+        for (uint32_t i = problem->node_host_first[v]; i < problem->node_host_first[v + 1]; i++)
+            if (on[problem->node_hosts[i]])
+                used += problem->hosts[problem->node_hosts[i]].memory_bytes;
+        assert_true(used <= problem->memory_bytes[v] * (1.0 + 1e-9));
+    }
+    assert_ok_err(es_solve_routing(arena, problem, on, &routed, &err), err);
+    assert_true(has_solution(routed));
+    double cost = es_solution_cost(problem, routed);
+    if (cost > es_descent_value(descent) * (1.0 + 1e-7))
+        fail_msg("routed %.17g above %.17g", cost, es_descent_value(descent));
+}
+
+static void test_descent_keeps_feasible_and_falls(void **state)
+{
+    (void)state;
+    int fell = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        es_arena *arena = es_arena_new(ARENA_BYTES);
+        es_family family = {.form = seed % 2 == 0 ? ES_FAMILY_TIERS : ES_FAMILY_FLAT,
+                            .node_count = 20,
+                            .variant_count = 10,
+                            .class_count = 60,
+                            .stage_max = 1 + (uint32_t)seed % 3,
+                            .tightness = 1.0};
+        es_problem *problem = NULL;
+        es_layout layout;
+        es_ascent ascent;
+        es_descent *descent = NULL;
+        es_solution *nothing = NULL;
+        es_error err = {0};
+        es_deadline deadline = deadline_in(5.0);
+        assert_ok_err(es_family_make(arena, seed, family, &problem, &err), err);
+        assert_ok_err(es_layout_build(arena, problem, &layout, &err), err);
+        assert_ok_err(es_ascent_init(&ascent, arena, &layout, &err), err);
+        (void)es_ascent_run(&ascent, 100, 0.0, &deadline);
+        assert_ok_err(es_solution_new(arena, problem, &nothing, &err), err);
+        assert_ok_err(es_descent_new(arena, &layout, seed, &descent, &err), err);
+        es_descent_start(descent, &ascent.best, nothing);
+        double empty = es_descent_value(descent);
+        es_descent_sweep(descent, 5);
+        double swept = es_descent_value(descent);
+        assert_true(swept <= empty);
+        fell += swept < 0.9 * empty ? 1 : 0;
+        assert_descended(arena, problem, descent);
+        for (int i = 0; i < 100; i++)
+            (void)es_descent_kick(descent, 0.0);
+        assert_true(es_descent_value(descent) <= swept + 1e-9 * swept);
+        if (es_descent_value(descent) < ascent.bound * (1.0 - 1e-9))
+            fail_msg("seed %llu: %.17g below the bound %.17g", (unsigned long long)seed,
+                     es_descent_value(descent), ascent.bound);
+        assert_descended(arena, problem, descent);
+        es_arena_free(arena);
+    }
+    /* Some draws have no memory for any model. */
+    assert_true(fell >= 15);
+}
+
 /* ---- published-style instances ---- */
 
 static void reach_optimum(const char *name)
@@ -466,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_bound_exact_decomposition),
         cmocka_unit_test(test_probe_bounds_forced_problems),
         cmocka_unit_test(test_families_are_feasible_and_repeat),
+        cmocka_unit_test(test_descent_keeps_feasible_and_falls),
         cmocka_unit_test(test_p60_optimum),
         cmocka_unit_test(test_p60_tight_optimum),
         cmocka_unit_test(test_instance_errors_name_the_place),

@@ -90,14 +90,19 @@ static double mean_length(const es_ascent *ascent)
     return length;
 }
 
+/* Prices of classes above that of their refusal say nothing more, and drown the rest. */
 static void step_from_best(es_ascent *ascent, double step)
 {
     size_t free_count = signed_count(ascent);
     const double *mean = ascent->mean.all;
     const double *scale = ascent->scale.all;
+    const double *refusal = ascent->layout->refusal;
     for (size_t i = 0; i < ascent->trial.count; i++) {
         double price = ascent->best.all[i] + step * scale[i] * mean[i];
-        ascent->trial.all[i] = i >= free_count && price < 0.0 ? 0.0 : price;
+        if (i < free_count)
+            ascent->trial.all[i] = fmin(price, refusal[i]);
+        else
+            ascent->trial.all[i] = fmax(price, 0.0);
     }
 }
 

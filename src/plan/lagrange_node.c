@@ -5,6 +5,8 @@
 
 /* Room for sums in another order: a set that fills the memory to the last byte fits. */
 static const double MEMORY_SLACK = 1e-9;
+/* What sums may be wrong by, of the size of what is added up: prices can be large. */
+static const double ROUNDING = 1e-12;
 
 static size_t multiplier_count(const es_layout *layout)
 {
@@ -76,8 +78,7 @@ es_status es_node_room_share(es_arena *arena, const es_layout *layout, es_pool *
     return ES_OK;
 }
 
-/* Cost of every path with the prices of what it takes, but for its slots and its class. */
-static void price_paths(const es_layout *layout, const es_multipliers *prices, double *reduced)
+void es_price_paths(const es_layout *layout, const es_multipliers *prices, double *reduced)
 {
     const es_problem *problem = layout->problem;
     for (uint32_t p = 0; p < problem->path_count; p++) {
@@ -347,14 +348,19 @@ void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, con
 {
     const es_problem *problem = layout->problem;
     double value = 0.0;
+    double size = 0.0; /* of what is added up */
     memset(out->slope.all, 0, out->slope.count * sizeof *out->slope.all);
-    price_paths(layout, prices, out->reduced);
+    es_price_paths(layout, prices, out->reduced);
     /* Classes first: they set the slope of pi, which nodes then take from. */
-    for (uint32_t r = 0; r < problem->class_count; r++)
-        value += prices->pi[r] + solve_class(layout, prices, fixing, r, out);
+    for (uint32_t r = 0; r < problem->class_count; r++) {
+        double beyond = solve_class(layout, prices, fixing, r, out);
+        value += prices->pi[r] + beyond;
+        size += fabs(prices->pi[r]) + fabs(beyond) + prices->kappa[r];
+    }
     solve_nodes(layout, prices, fixing, room, out);
     for (uint32_t v = 0; v < problem->node_count; v++) {
         value -= out->node_value[v];
+        size += fabs(out->node_value[v]);
         for (uint32_t g = layout->node_group_first[v]; g < layout->node_group_first[v + 1]; g++)
             for (uint32_t c = layout->group_cell_first[g];
                  out->group_choice[g] != 0 && c < layout->group_cell_first[g + 1]; c++)
@@ -364,15 +370,17 @@ void es_relaxed_solve(const es_layout *layout, const es_multipliers *prices, con
             continue;
         }
         value -= prices->mu[v] * problem->compute_s[v];
+        size += prices->mu[v] * problem->compute_s[v];
         out->slope.mu[v] -= problem->compute_s[v];
     }
     for (uint32_t i = 0; i < problem->link_row_count; i++) {
         if (!isfinite(problem->link_bps[i]))
             continue;
         value -= prices->gamma[i];
+        size += prices->gamma[i];
         out->slope.gamma[i] -= 1.0;
     }
-    out->value = value;
+    out->value = value - ROUNDING * size;
 }
 
 void es_relaxed_probe(const es_layout *layout, const es_multipliers *prices, const uint8_t *fixing,
