@@ -87,6 +87,8 @@ static es_status check_option(const es_idn *idn, uint32_t k, es_error *err)
     if (option->item_count > ES_STAGE_COUNT_MAX)
         return es_fail(err, ES_ERR_ARG, "options[%u].item_count=%u must be <= %d", k,
                        option->item_count, ES_STAGE_COUNT_MAX);
+    if (option->item_count == 0 && !isinf(option->capacity))
+        return es_fail(err, ES_ERR_ARG, "options[%u]: a refusal must be without limit", k);
     for (uint32_t i = 0; i < option->item_count; i++)
         if (option->items[i] >= idn->item_count)
             return es_fail(err, ES_ERR_ARG, "options[%u].items[%u]=%u must be < %u", k, i,
@@ -189,6 +191,42 @@ static es_status list_groups(es_arena *arena, es_idn *idn, es_error *err)
     return ES_OK;
 }
 
+/* Types with an option that needs the item, each once. */
+static es_status list_uses(es_arena *arena, es_idn *idn, es_error *err)
+{
+    uint32_t *first = NULL;
+    uint32_t *types = NULL;
+    uint32_t *last_type = NULL;
+    ES_TRY(es_online_take(arena, idn->item_count + 2, sizeof *first, &first, err));
+    ES_TRY(es_online_take(arena, idn->item_count, sizeof *last_type, &last_type, err));
+    for (int pass = 0; pass < 2; pass++) {
+        memset(last_type, 0xff, idn->item_count * sizeof *last_type);
+        for (uint32_t t = 0; t < idn->type_count; t++) {
+            for (uint32_t k = idn->type_first[t]; k < idn->type_first[t + 1]; k++) {
+                const es_idn_option *option = &idn->options[k];
+                for (uint32_t i = 0; i < option->item_count; i++) {
+                    uint32_t item = option->items[i];
+                    if (last_type[item] == t)
+                        continue;
+                    last_type[item] = t;
+                    if (pass == 0)
+                        first[item + 2]++;
+                    else
+                        types[first[item + 1]++] = t;
+                }
+            }
+        }
+        if (pass == 1)
+            break;
+        for (uint32_t i = 0; i < idn->item_count; i++)
+            first[i + 2] += first[i + 1];
+        ES_TRY(es_online_take(arena, first[idn->item_count + 1], sizeof *types, &types, err));
+    }
+    idn->use_first = first;
+    idn->use_types = types;
+    return ES_OK;
+}
+
 es_status es_idn_new(es_arena *arena, const es_idn *given, const es_idn **out_idn, es_error *err)
 {
     es_idn *idn = NULL;
@@ -207,6 +245,7 @@ es_status es_idn_new(es_arena *arena, const es_idn *given, const es_idn **out_id
     ES_TRY(copy_options(arena, given, idn, err));
     ES_TRY(spread_options(arena, idn, err));
     ES_TRY(list_groups(arena, idn, err));
+    ES_TRY(list_uses(arena, idn, err));
     *out_idn = idn;
     return ES_OK;
 }

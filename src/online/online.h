@@ -70,6 +70,8 @@ struct es_idn {
     const uint32_t *main_item;   /* [option]; further ones in options[].items */
     const uint32_t *group_first; /* [group_count + 1]: types of a group */
     const uint32_t *group_types;
+    const uint32_t *use_first; /* [item_count + 1]: types that item i may serve */
+    const uint32_t *use_types;
 };
 
 /* Checks *given, sorts the options of each type by cost (then hop, then item), leaves out those
@@ -155,8 +157,8 @@ void es_online_project(const double *h, const double *weight, size_t count, doub
                        double *y);
 
 /* Rounds the fractional copies u[count] of sizes to whole ones: E = u, weight kept within the
- * budget. order is the fixed order of pairing and uniform[count] the fixed draws: the same ones slot
- * after slot change the result only where u changes. The last fractional one: up with its
+ * budget. order is the fixed order of pairing and uniform[count + 1] the fixed draws: the same slot
+ * after slot, the result changes only where u does. The last fractional one: up with its
  * probability (unbiased), or down when it does not fit (strict). */
 typedef struct es_round_opts {
     bool unbiased; /* default false: strict */
