@@ -30,6 +30,44 @@ double es_series_at(const es_series *series, int64_t when_ns);
 /* Mean over [from_s, to_s), from_s < to_s. O(log count + steps between). */
 double es_series_mean(const es_series *series, double from_s, double to_s);
 
+/* A column of a CSV file with a header as a series. The first column is the time: seconds, or a
+ * date as 2023-01-31 12:30:00 (with T, fraction or zone, which is not applied) or 20230131-1230;
+ * the first row, or from_s later, is time 0. column: its name, or a prefix that only one has; NULL:
+ * the second. An empty cell keeps the value before. Times must rise. */
+es_status es_series_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
+                          const char *column, double from_s, const es_series **out_series,
+                          es_error *err) ES_MUST_CHECK;
+/* The same from a file, which may be gzipped. */
+es_status es_series_load(es_arena *arena, const char *path, const char *column, double from_s,
+                         const es_series **out_series, es_error *err) ES_MUST_CHECK;
+
+/* ---- traces: when requests came ---- */
+
+typedef enum es_trace_format {
+    ES_TRACE_CSV,             /* header timestamp_s,class */
+    ES_TRACE_AZURE_LLM,       /* TIMESTAMP,ContextTokens,GeneratedTokens */
+    ES_TRACE_MOONCAKE,        /* JSON lines with timestamp in ms */
+    ES_TRACE_ALIBABA_GENAI,   /* gmt_create,... */
+    ES_TRACE_AZURE_FUNCTIONS, /* app,func,end_timestamp,duration: sorted by start */
+    ES_TRACE_FORMAT_COUNT
+} es_trace_format;
+extern const char *const es_trace_format_names[ES_TRACE_FORMAT_COUNT];
+
+typedef struct es_trace {
+    const char *name;
+    size_t count;
+    const int64_t *times_ns;    /* not decreasing; of formats with dates from the first on */
+    const uint32_t *lines;      /* where each stands in the file */
+    const char *const *classes; /* per request; NULL: the format has none */
+} es_trace;
+
+/* `trace.csv:7: timestamp_s=3 comes after 5: times must not fall`. */
+es_status es_trace_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
+                         es_trace_format format, const es_trace **out_trace,
+                         es_error *err) ES_MUST_CHECK;
+es_status es_trace_load(es_arena *arena, const char *path, es_trace_format format,
+                        const es_trace **out_trace, es_error *err) ES_MUST_CHECK;
+
 /* ---- profiles: the factor on the mean rate as time goes ---- */
 
 typedef enum es_rate_profile_kind {

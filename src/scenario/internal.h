@@ -134,6 +134,12 @@ es_status es_scenario_read_pipelines(es_reader *reader, const es_doc *root,
                                      es_error *err) ES_MUST_CHECK;
 es_status es_scenario_read_wishes(es_reader *reader, const es_doc *root,
                                   es_error *err) ES_MUST_CHECK;
+/* ---- demand.c, after slots ---- */
+es_status es_scenario_read_demand(es_reader *reader, const es_doc *root,
+                                  es_error *err) ES_MUST_CHECK;
+/* ---- events.c, after places ---- */
+es_status es_scenario_read_events(es_reader *reader, const es_doc *root,
+                                  es_error *err) ES_MUST_CHECK;
 
 /* ---- services.c ---- */
 es_status es_scenario_services_resolve(es_reader *reader, es_error *err) ES_MUST_CHECK;

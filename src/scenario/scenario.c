@@ -33,7 +33,7 @@ static es_status read_head(es_reader *reader, const es_doc *root, es_error *err)
     ES_TRY(es_doc_expect_format(root, "estran-scenario", 1, err));
     ES_TRY(ES_DOC_EXPECT_KEYS(root, err, "format", "version", "name", "description", "seed",
                               "slots", "kinds", "nodes", "links", "routes", "tasks", "segments",
-                              "pipelines", "demand", "objective", "constraints"));
+                              "pipelines", "demand", "objective", "constraints", "events"));
     const char *name = root->file;
     const char *description = "";
     ES_TRY(es_doc_get_text(root, "name", &name, err));
@@ -54,6 +54,7 @@ static es_status read_scenario(es_arena *arena, es_arena *scratch, const char *f
     ES_TRY(es_scenario_read_catalogue(&reader, root, err));
     ES_TRY(es_scenario_read_pipelines(&reader, root, err));
     ES_TRY(es_scenario_read_wishes(&reader, root, err));
+    ES_TRY(es_scenario_read_events(&reader, root, err));
     ES_TRY(build_routes(&reader, root, err));
     ES_TRY(es_scenario_services_resolve(&reader, err));
     ES_TRY(es_scenario_check(&reader, err));
