@@ -8,6 +8,7 @@
 #define ES_REPORT_REPORT_H
 
 #include "outcome/outcome.h"
+#include "schedule/schedule.h"
 
 /* One column of the comparison: a plan, what was predicted for it, what happened. */
 typedef struct es_report_case {
@@ -39,5 +40,36 @@ void es_report_csv(const es_report *report, es_text *out);
 /* A front as an SVG file of its own: two objectives as axes, a third as colour; between two also
  * the proven bound, where the front is not exact. */
 void es_report_front(const es_front *front, es_text *out);
+
+/* ---- schedules ---- */
+
+/* What runs where and when, as an SVG file of its own. Not for fractional schedules. */
+void es_report_gantt(const es_tasks *tasks, const es_machines *machines,
+                     const es_schedule *schedule, es_text *out);
+
+/* Mean quality of a task against a budget, with the bound, as an SVG file of its own. */
+void es_report_schedule_curve(const es_schedule_point *points, uint32_t count, uint32_t task_count,
+                              es_budget budget, es_text *out);
+
+typedef struct es_schedule_case {
+    const char *label;
+    const es_schedule *schedule;
+} es_schedule_case;
+
+typedef struct es_schedule_report {
+    const char *title;
+    const es_tasks *tasks;
+    const es_machines *machines;
+    const es_schedule *schedule;
+    const char *note;     /* NULL: nothing to say */
+    uint32_t point_count; /* 0: no curve of energy */
+    const es_schedule_point *points;
+    size_t case_count; /* 0: no table of methods */
+    const es_schedule_case *cases;
+    const char *made_by;
+} es_schedule_report;
+
+/* A whole page like that of es_report_html. */
+void es_report_schedule(const es_schedule_report *report, es_text *out);
 
 #endif
