@@ -129,25 +129,49 @@ static void head_cell(es_cli_table *table, es_measure measure)
                 measure == ES_MEASURE_QUALITY ? " loss" : "", es_measure_units[measure]);
 }
 
-/* The pipelines of a plan by the share of requests they serve: "small 62 %, split 38 %". */
+/* Requests per second that a plan sends over a pipeline. */
+static double served_rps(const es_scenario *scenario, const es_plan *plan, uint32_t pipeline)
+{
+    double served = 0;
+    for (size_t i = 0; i < plan->routing_count; i++)
+        if (plan->routings[i].pipeline.index == pipeline)
+            served += plan->routings[i].share *
+                      scenario->classes[plan->routings[i].class_id.index].arrivals.rate_rps;
+    return served;
+}
+
+/* The pipelines of a plan by the share of requests they serve, the largest by name: "small 62 %,
+ * split 30 %, 3 more". */
 static void put_pipelines(const es_scenario *scenario, const es_plan *plan, es_text *out)
 {
+    enum { NAMED = 3 };
+    uint32_t named[NAMED];
+    double shares[NAMED] = {0};
     double total = 0;
+    size_t count = 0;
     for (uint32_t r = 0; r < scenario->class_count; r++)
         total += scenario->classes[r].arrivals.rate_rps;
-    bool any = false;
     for (uint32_t p = 0; p < scenario->pipeline_count && total > 0; p++) {
-        double served = 0;
-        for (size_t i = 0; i < plan->routing_count; i++)
-            if (plan->routings[i].pipeline.index == p)
-                served += plan->routings[i].share *
-                          scenario->classes[plan->routings[i].class_id.index].arrivals.rate_rps;
-        if (served <= 0)
+        double share = served_rps(scenario, plan, p) / total;
+        if (share <= 0)
             continue;
-        es_text_format(out, "%s%s %.0f %%", any ? ", " : "", scenario->pipelines[p].name,
-                       100 * served / total);
-        any = true;
+        size_t at = count < NAMED ? count : NAMED - 1;
+        bool in = count < NAMED || share > shares[at];
+        count++;
+        if (!in)
+            continue;
+        for (; at > 0 && shares[at - 1] < share; at--) {
+            shares[at] = shares[at - 1];
+            named[at] = named[at - 1];
+        }
+        shares[at] = share;
+        named[at] = p;
     }
+    for (size_t i = 0; i < count && i < NAMED; i++)
+        es_text_format(out, "%s%s %.0f %%", i > 0 ? ", " : "", scenario->pipelines[named[i]].name,
+                       100 * shares[i]);
+    if (count > NAMED)
+        es_text_format(out, ", %zu more", count - NAMED);
 }
 
 static void show(es_cli *cli, const es_scenario *scenario, const es_front *front, es_text *text)

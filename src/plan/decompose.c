@@ -421,10 +421,10 @@ static es_status run_phases(solver *s, const es_solution *start, const es_decomp
     bool dive = !(s->best != NULL && warm != NULL);
     if (!solved(s) && falls_apart(s->problem) && (s->best == NULL || dive))
         ES_TRY(dive_all(s));
-    if (!solved(s) && s->best != NULL)
-        refine_bound(s, 600);
     if (!solved(s) && s->best != NULL && falls_apart(s->problem))
         ES_TRY(descend(s));
+    if (!solved(s) && s->best != NULL)
+        refine_bound(s, 600);
     return improve(s);
 }
 

@@ -2,9 +2,10 @@
  * plan: what is decided. Which segments each node hosts and which way each class of requests goes.
  *
  * Reads a scenario, writes a plan document (JSON); never changes the scenario. The decision problem
- * is ARCHITECTURE §3, the formulation src/plan/README.md. Threads: a solve joins its threads before
- * returning; solves may run side by side. "No feasible plan" and "time limit, best so far" are
- * answers (es_plan.quality), not errors. Same scenario, options and seed: same bytes.
+ * is ARCHITECTURE §3, the formulation src/plan/README.md, the methods src/plan/methods.md. Threads:
+ * a solve joins its threads before returning; solves may run side by side. "No feasible plan" and
+ * "time limit, best so far" are answers (es_plan.quality), not errors. Same scenario, options and
+ * seed: same bytes.
  */
 #ifndef ES_PLAN_PLAN_H
 #define ES_PLAN_PLAN_H
