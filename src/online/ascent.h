@@ -13,14 +13,14 @@ typedef struct es_ascent {
     double decay; /* 0: constant, 0.5: what the bound wants */
     double theta; /* largest |gradient| / size so far */
     uint64_t steps;
-    uint32_t *list;    /* item of each */
-    uint32_t *first;   /* [node_count + 1] */
-    double *y, *h;     /* per copy */
-    double *size;      /* bytes of a copy */
-    double *weight;    /* of all copies */
-    double *budget;    /* [node] */
-    double *hosted;    /* [item]: copies, fractional */
-    double *gradient;  /* [item]: to be filled before climbing */
+    uint32_t *list;   /* item of each */
+    uint32_t *first;  /* [node_count + 1] */
+    double *y, *h;    /* per copy */
+    double *size;     /* bytes of a copy */
+    double *weight;   /* of all copies */
+    double *budget;   /* [node] */
+    double *hosted;   /* [item]: copies, fractional */
+    double *gradient; /* [item]: to be filled before climbing */
 } es_ascent;
 
 es_status es_ascent_new(es_arena *arena, const es_idn *idn, double step, double decay,
@@ -32,22 +32,24 @@ void es_ascent_spread(es_ascent *ascent);
 
 /* A fixed order and fixed uniforms for each node. */
 typedef struct es_rounder {
-    const es_ascent *ascent;
-    uint32_t *order;  /* within the node */
-    double *uniform;  /* one more per node */
+    const es_ascent *ascent; /* its lists; what is rounded is given */
+    uint32_t *order;         /* within the node */
+    double *uniform;         /* one more per node */
     double *u, *scratch;
     uint32_t *copies;
 } es_rounder;
 
 es_status es_rounder_new(es_arena *arena, const es_ascent *ascent, uint64_t seed,
                          es_rounder *out_rounder, es_error *err) ES_MUST_CHECK;
-/* hosted[item]: whole copies, pinned ones included. */
-void es_rounder_draw(es_rounder *rounder, es_round_opts opts, uint32_t *hosted);
+/* hosted[item] of the nodes from, from + step, ...: whole copies with mean fraction[item], pinned
+ * ones included. */
+void es_rounder_draw(es_rounder *rounder, const double *fraction, es_round_opts opts, uint32_t from,
+                     uint32_t step, uint32_t *hosted);
 
 /* The best fixed fractional allocation for demand[slots][types], by steps of ascent with decay 0.5:
  * out_best[item] with the largest mean gain met, and a proven upper bound of the mean gain per slot
- * of every fixed allocation (gain + slack, least over the steps). Beyond 64 distinct slots, means of
- * stretches stand for them. */
+ * of every fixed allocation (gain + slack, least over the steps). Beyond 64 distinct slots, means
+ * of stretches stand for them. */
 es_status es_online_best_fixed(es_arena *arena, const es_idn *idn, const double *demand,
                                uint32_t slots, uint32_t steps, double step, es_ascent *out_ascent,
                                double *out_best, double *out_bound, es_error *err) ES_MUST_CHECK;

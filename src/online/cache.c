@@ -85,8 +85,8 @@ static es_status make(const es_policy_given *given, const char *name, bool recen
     ES_TRY(es_online_take(given->arena, 1, sizeof *own, &own, err));
     own->idn = given->idn;
     own->recent = recent;
-    ES_TRY(es_online_take(given->arena, given->idn->item_count, sizeof *own->score, &own->score,
-                          err));
+    ES_TRY(
+        es_online_take(given->arena, given->idn->item_count, sizeof *own->score, &own->score, err));
     *out_policy = (es_policy){.name = name, .memory = own, .decide = decide};
     return ES_OK;
 }

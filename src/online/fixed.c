@@ -132,8 +132,8 @@ enum { STEP, STEPS, OFFLINE_KEY_COUNT };
 es_status es_policy_infida_offline(const es_policy_given *given, const char *options,
                                    es_policy *out_policy, es_error *err)
 {
-    es_policy_key keys[OFFLINE_KEY_COUNT] = {[STEP] = {"step", 6, 1e-6, 1e6},
-                                             [STEPS] = {"steps", 300, 1, 1e6}};
+    es_policy_key keys[OFFLINE_KEY_COUNT] = {
+        [STEP] = {"step", 6, 1e-6, 1e6}, [STEPS] = {"steps", 300, 1, 1e6}};
     kept *own = NULL;
     es_ascent ascent;
     es_rounder rounder;
@@ -143,13 +143,10 @@ es_status es_policy_infida_offline(const es_policy_given *given, const char *opt
     ES_TRY(es_online_best_fixed(given->arena, given->idn, given->future, given->slot_count,
                                 (uint32_t)keys[STEPS].value, keys[STEP].value, &ascent,
                                 own->fraction, &bound, err));
-    memcpy(ascent.hosted, own->fraction, given->idn->item_count * sizeof *ascent.hosted);
     ES_TRY(es_rounder_new(given->arena, &ascent, given->seed, &rounder, err));
-    es_rounder_draw(&rounder, (es_round_opts){0}, own->copies);
-    *out_policy = (es_policy){.name = "infida-offline",
-                              .memory = own,
-                              .decide = decide_kept,
-                              .fraction = fraction_kept};
+    es_rounder_draw(&rounder, own->fraction, (es_round_opts){0}, 0, 1, own->copies);
+    *out_policy = (es_policy){
+        .name = "infida-offline", .memory = own, .decide = decide_kept, .fraction = fraction_kept};
     return ES_OK;
 }
 

@@ -2,7 +2,8 @@
 #include "online/internal.h"
 
 enum { PATH_MAX_NODES = 64, OPTIONS_PER_CLASS_MAX = 20000 };
-#define FORBIDDEN_FACTOR 10 /* a refusal that is forbidden costs so many times the dearest option */
+#define FORBIDDEN_FACTOR 10 /* a refusal that is forbidden costs so many times the dearest option  \
+                             */
 
 typedef ES_ARRAY(es_idn_option) option_array;
 typedef ES_ARRAY(es_idn_item) item_array;
@@ -71,9 +72,8 @@ static es_node_id find_end(const es_scenario *scenario, es_node_id entry)
         if (node->processors <= 0 ||
             !es_routes_get(scenario->routes, entry, (es_node_id){v}, &route))
             continue;
-        bool better = node->tier == ES_TIER_CLOUD
-                          ? !cloud || route.latency_s < nearest
-                          : !cloud && node->memory_bytes > largest;
+        bool better = node->tier == ES_TIER_CLOUD ? !cloud || route.latency_s < nearest
+                                                  : !cloud && node->memory_bytes > largest;
         if (!better)
             continue;
         cloud = node->tier == ES_TIER_CLOUD;
@@ -123,9 +123,9 @@ static void limit(const es_scenario *scenario, const es_pipeline *pipeline, cons
             if (option->nodes[j].index == option->nodes[k].index)
                 busy_s += price->compute_s[j];
         const es_node *node = es_network_node(scenario->network, option->nodes[k]);
-        double most = busy_s > 0 ? node->processors * node->utilisation_max * scenario->slot_s /
-                                       busy_s
-                                 : (double)INFINITY;
+        double most = busy_s > 0
+                          ? node->processors * node->utilisation_max * scenario->slot_s / busy_s
+                          : (double)INFINITY;
         if (most < option->capacity || k == 0) {
             option->capacity = most;
             option->group = option->nodes[k].index;

@@ -25,8 +25,8 @@ static double gain_of(const greedy *own, uint32_t item)
             uint32_t type = idn->use_types[u];
             double before = es_idn_type_cost(&own->loads[l], type, own->hosted);
             own->hosted[item] += 1;
-            gain += own->weights[l] *
-                    (before - es_idn_type_cost(&own->loads[l], type, own->hosted));
+            gain +=
+                own->weights[l] * (before - es_idn_type_cost(&own->loads[l], type, own->hosted));
             own->hosted[item] -= 1;
         }
     }
@@ -96,8 +96,7 @@ es_status es_greedy_fill(es_arena *scratch, const es_idn_load *loads, const doub
                          size_t count, const bool *allowed, double *hosted, es_error *err)
 {
     const es_idn *idn = loads[0].idn;
-    greedy own = {
-        .idn = idn, .loads = loads, .weights = weights, .count = count, .hosted = hosted};
+    greedy own = {.idn = idn, .loads = loads, .weights = weights, .count = count, .hosted = hosted};
     ES_TRY(es_online_take(scratch, idn->node_count, sizeof *own.room, &own.room, err));
     ES_TRY(es_online_take(scratch, idn->item_count, sizeof *own.heap, &own.heap, err));
     es_idn_pinned(idn, hosted);

@@ -8,8 +8,8 @@
 
 /* From the pinned items, adds the copy with the largest summed gain per byte over loads[count] that
  * fits, on nodes where allowed[node] (NULL: all), until nothing saves. The mean load of each
- * distinct demand with its weight. hosted[item] is filled. Lazy: stale values are upper bounds where
- * options need one item (submodular). */
+ * distinct demand with its weight. hosted[item] is filled. Lazy: stale values are upper bounds
+ * where options need one item (submodular). */
 es_status es_greedy_fill(es_arena *scratch, const es_idn_load *loads, const double *weights,
                          size_t count, const bool *allowed, double *hosted,
                          es_error *err) ES_MUST_CHECK;

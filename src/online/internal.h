@@ -11,6 +11,16 @@
 
 #define ES_ONLINE_FLOOR 1e-9 /* of y: a component at 0 could never grow back */
 
+/* Inline, unlike fmin and fmax: no argument is NaN here. */
+static inline double es_least(double a, double b)
+{
+    return a < b ? a : b;
+}
+static inline double es_most(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 /* An array in arena, zeroed; out is the address of a pointer. */
 es_status es_online_take(es_arena *arena, size_t count, size_t size, void *out,
                          es_error *err) ES_MUST_CHECK;

@@ -31,7 +31,7 @@ void es_idn_load_set(es_idn_load *load, const double *requests)
 /* What one copy of option k serves of r requests. */
 static inline double capacity_of(const es_idn *idn, const double *per_group, uint32_t k, double r)
 {
-    return fmin(r, idn->capacities[k] * r * per_group[idn->groups[k]]);
+    return es_least(r, idn->capacities[k] * r * per_group[idn->groups[k]]);
 }
 
 static inline double hosted_of(const es_idn *idn, uint32_t k, const double *hosted)
@@ -116,8 +116,7 @@ double es_idn_gradient(const es_idn_load *load, const double *hosted, double *ou
             uint32_t item = idn->main_item[k];
             if (item == ES_INDEX_NONE)
                 item = es_idn_scarcest(idn, k, hosted);
-            out_gradient[item] +=
-                capacity_of(idn, load->per_group, k, r) * (worst - idn->costs[k]);
+            out_gradient[item] += capacity_of(idn, load->per_group, k, r) * (worst - idn->costs[k]);
         }
     }
     return cost;
@@ -135,8 +134,8 @@ es_idn_service es_idn_serve(const es_idn_load *load, const double *hosted, doubl
         for (uint32_t k = idn->type_first[t]; k <= last && left > 0; k++) {
             double part = left;
             if (k < last)
-                part = fmin(left, hosted_of(idn, k, hosted) *
-                                      capacity_of(idn, load->per_group, k, load->requests[t]));
+                part = es_least(left, hosted_of(idn, k, hosted) *
+                                          capacity_of(idn, load->per_group, k, load->requests[t]));
             if (part <= 0)
                 continue;
             const es_idn_option *option = &idn->options[k];

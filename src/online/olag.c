@@ -39,8 +39,7 @@ static void discount(memory *own, uint32_t item)
         uint32_t t = idn->use_types[u];
         for (uint32_t k = idn->type_first[t]; k + 1 < idn->type_first[t + 1]; k++)
             if (idn->main_item[k] == item)
-                own->residual[t] -=
-                    fmin(own->residual[t], es_idn_load_capacity(&own->load, t, k));
+                own->residual[t] -= fmin(own->residual[t], es_idn_load_capacity(&own->load, t, k));
     }
 }
 
@@ -102,8 +101,8 @@ es_status es_policy_olag(const es_policy_given *given, const char *options, es_p
     own->idn = idn;
     own->keep = keys[KEEP].value;
     ES_TRY(es_online_take(given->arena, idn->type_count, sizeof *own->mean, &own->mean, err));
-    ES_TRY(es_online_take(given->arena, idn->type_count, sizeof *own->residual, &own->residual,
-                          err));
+    ES_TRY(
+        es_online_take(given->arena, idn->type_count, sizeof *own->residual, &own->residual, err));
     ES_TRY(es_online_take(given->arena, idn->item_count, sizeof *own->worth, &own->worth, err));
     ES_TRY(es_idn_load_new(given->arena, idn, &own->load, err));
     *out_policy = (es_policy){.name = "olag", .memory = own, .decide = decide};

@@ -31,9 +31,9 @@ typedef struct es_idn_option {
     double capacity; /* requests per slot and copy; INFINITY: no limit */
     double latency_s;
     double quality;
-    uint32_t hop; /* on the path of the type, 0: where it enters */
-    uint32_t group; /* whose capacity is shared pro rata by the requests of its types;
-                       ES_INDEX_NONE: by this type alone */
+    uint32_t hop;        /* on the path of the type, 0: where it enters */
+    uint32_t group;      /* whose capacity is shared pro rata by the requests of its types;
+                            ES_INDEX_NONE: by this type alone */
     uint32_t item_count; /* 0: a refusal; several: all are needed, capacity is of the scarcest */
     uint32_t items[ES_STAGE_COUNT_MAX];
     es_pipeline_id pipeline; /* of a scenario; index ES_INDEX_NONE otherwise, and for a refusal */
@@ -45,20 +45,20 @@ typedef struct es_idn es_idn;
 /* Plain data, to be read by policies; es_idn_new fills the lower part. */
 struct es_idn {
     const char *name;
-    const char *cost_unit; /* "objective", "ms" */
+    const char *cost_unit;       /* "objective", "ms" */
     const es_scenario *scenario; /* NULL: from a generator */
     double slot_s;
     uint32_t node_count;
     const char *const *node_names;
-    const es_tier *tiers;        /* [node] */
-    const double *budget_bytes;  /* [node]; INFINITY: no limit */
+    const es_tier *tiers;       /* [node] */
+    const double *budget_bytes; /* [node]; INFINITY: no limit */
     uint32_t model_count;
     const char *const *model_names;
     uint32_t item_count;
-    const es_idn_item *items;    /* by node */
+    const es_idn_item *items; /* by node */
     uint32_t type_count;
     const char *const *type_names;
-    const uint32_t *type_first;  /* [type_count + 1]: options of type t */
+    const uint32_t *type_first;   /* [type_count + 1]: options of type t */
     const es_idn_option *options; /* by type, then rising cost; the last of each type is pinned (or
                                      a refusal) and without limit, so that all is served */
     uint32_t group_count;
@@ -197,7 +197,7 @@ typedef struct es_policy_given {
     uint64_t seed;
     uint32_t slot_count;
     const double *future; /* [slot][type]: read only by the references that know it */
-    double late_s; /* an answer of a process later than this is late; default 10 */
+    double late_s;        /* an answer of a process later than this is late; default 10 */
 } es_policy_given;
 
 /* spec: NAME[:KEY=VALUE]..., e.g. "infida:refresh=8", or "process:COMMAND". ES_ERR_ARG offers the
@@ -219,6 +219,50 @@ typedef struct es_policy_violations {
     uint64_t over_budget; /* nodes */
 } es_policy_violations;
 es_policy_violations es_policy_clip(const es_idn *idn, uint32_t *hosted);
+
+/* ---- learn.c: which configuration (exit threshold, precision, split), by losses ---- */
+
+typedef enum es_learner_kind {
+    ES_LEARNER_ADAHEDGE, /* all losses seen; no parameter; regret O(sqrt(T ln K)) and less */
+    ES_LEARNER_EXP3,     /* only the loss of what was chosen; sqrt(2 T K ln K) on average */
+    ES_LEARNER_EXP3_IX,  /* the same with high probability */
+    ES_LEARNER_EXP4,     /* experts advise; sqrt(2 T K ln N) against the best of N experts */
+    ES_LEARNER_LINUCB,   /* loss linear in a context */
+    ES_LEARNER_KIND_COUNT
+} es_learner_kind;
+extern const char *const es_learner_names[ES_LEARNER_KIND_COUNT];
+
+typedef struct es_learner_opts {
+    es_learner_kind kind;
+    uint32_t arm_count;    /* >= 1 */
+    uint32_t expert_count; /* EXP4: >= 1 */
+    uint32_t context_size; /* LinUCB: 1..64 */
+    uint64_t horizon;      /* rounds; 0: not known, steps shrink with time; default 0 */
+    double width;          /* LinUCB: of the confidence; default 1 */
+    double ridge;          /* LinUCB: > 0; default 1 */
+    double keep;           /* LinUCB: of the past per round, (0, 1]; default 1 */
+    uint32_t budget_count; /* energy, bytes, ...; at most 8; default 0 */
+    const double *budgets; /* in all, over horizon (then > 0); kept until the learner goes */
+    uint32_t idle_arm;     /* spends nothing: all that is left when a budget is used up */
+    double price_max;      /* of a unit of spending per round, in losses; default 10 */
+    uint64_t seed;
+} es_learner_opts;
+
+typedef struct es_learner es_learner; /* lives in the arena */
+
+es_learner_opts es_learner_opts_default(es_learner_kind kind, uint32_t arm_count);
+es_status es_learner_new(es_arena *arena, es_learner_opts opts, es_learner **out_learner,
+                         es_error *err) ES_MUST_CHECK;
+/* The arm of this round. context: LinUCB [context_size]; EXP4 advice[expert][arm], each a
+ * distribution; else NULL. O(arms * (experts or context^2)). */
+uint32_t es_learner_choose(es_learner *learner, const double *context);
+/* Probabilities of the last choice [arm_count]; LinUCB: 1 for the chosen. */
+const double *es_learner_probabilities(const es_learner *learner);
+/* losses[arm_count], 0..1 (AdaHedge: any scale): the bandits look only at the chosen arm.
+ * spent[arm][budget_count], NULL without budgets: the chosen arm's row; AdaHedge reads all. */
+void es_learner_learn(es_learner *learner, const double *losses, const double *spent);
+/* What is left of budget j. */
+double es_learner_budget_left(const es_learner *learner, uint32_t j);
 
 /* ---- regret.c ---- */
 

@@ -74,8 +74,10 @@ es_status es_policy_make(const es_policy_given *given, const char *spec, es_poli
     if (found == NULL)
         return fail_unknown(spec, err);
     if (found->knows_future && given->future == NULL)
-        return es_fail(err, ES_ERR_ARG, "policy '%s' needs to know all demand beforehand: it is a "
-                       "reference for comparing, not a policy to run", found->name);
+        return es_fail(err, ES_ERR_ARG,
+                       "policy '%s' needs to know all demand beforehand: it is a "
+                       "reference for comparing, not a policy to run",
+                       found->name);
     size_t size = strlen(found->name);
     return found->make(given, spec[size] == ':' ? spec + size + 1 : "", out_policy, err);
 }

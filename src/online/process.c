@@ -1,4 +1,5 @@
-/* A policy in a process of its own: JSON lines on its stdin and stdout (docs/reference/policy.md). */
+/* A policy in a process of its own: JSON lines on its stdin and stdout (docs/reference/policy.md).
+ */
 #include "online/internal.h"
 
 #include <errno.h>
@@ -67,8 +68,10 @@ static bool wait_for(int file, short events, double until_s)
 
 static es_status fail_late(const memory *own, uint32_t slot, es_error *err)
 {
-    return es_fail(err, ES_ERR_UNAVAILABLE, "policy process '%s' is late: no answer for slot %u "
-                   "within %g s", own->command, slot, own->late_s);
+    return es_fail(err, ES_ERR_UNAVAILABLE,
+                   "policy process '%s' is late: no answer for slot %u "
+                   "within %g s",
+                   own->command, slot, own->late_s);
 }
 
 static es_status send(memory *own, uint32_t slot, double until_s, es_error *err)
@@ -92,7 +95,8 @@ static es_status send(memory *own, uint32_t slot, double until_s, es_error *err)
 }
 
 /* The next line into own->line, terminated; *out_size with the newline. */
-static es_status receive(memory *own, uint32_t slot, double until_s, size_t *out_size, es_error *err)
+static es_status receive(memory *own, uint32_t slot, double until_s, size_t *out_size,
+                         es_error *err)
 {
     for (;;) {
         char *end = own->size > 0 ? memchr(own->line, '\n', own->size) : NULL;
@@ -103,8 +107,10 @@ static es_status receive(memory *own, uint32_t slot, double until_s, size_t *out
         }
         if (own->capacity - own->size < 65536) {
             if (own->capacity >= LINE_MAX_BYTES)
-                return es_fail(err, ES_ERR_PARSE, "policy process '%s': a line is longer than %d "
-                               "bytes", own->command, LINE_MAX_BYTES);
+                return es_fail(err, ES_ERR_PARSE,
+                               "policy process '%s': a line is longer than %d "
+                               "bytes",
+                               own->command, LINE_MAX_BYTES);
             size_t capacity = own->capacity == 0 ? 131072 : own->capacity * 2;
             char *larger = realloc(own->line, capacity);
             if (larger == NULL)

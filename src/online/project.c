@@ -12,7 +12,7 @@ void es_online_project(const double *h, const double *weight, size_t count, doub
     double all = 0;
     for (size_t i = 0; i < count; i++) {
         assert(h[i] >= 0);
-        largest = fmax(largest, h[i]);
+        largest = es_most(largest, h[i]);
         all += weight[i];
     }
     if (all <= budget || largest <= 0) {
@@ -36,8 +36,8 @@ void es_online_project(const double *h, const double *weight, size_t count, doub
         if (capped_count == capped_before || tail <= 0)
             break;
         capped_before = capped_count;
-        beta = fmax(budget - capped, 0) / tail;
+        beta = es_most(budget - capped, 0) / tail;
     }
     for (size_t i = 0; i < count; i++)
-        y[i] = fmin(1, beta * h[i]);
+        y[i] = es_least(1, beta * h[i]);
 }

@@ -20,8 +20,8 @@ static es_status fill_items(es_arena *arena, es_rng *rng, es_idn *idn, es_error 
                                  .copies = 1 + (uint32_t)es_rng_below(rng, 3),
                                  .pinned = es_rng_below(rng, 6) == 0,
                                  .size_bytes = 1 + (double)es_rng_below(rng, 9)};
-        budgets[node] += items[i].copies * items[i].size_bytes *
-                         (items[i].pinned ? 1 : es_rng_double(rng));
+        budgets[node] +=
+            items[i].copies * items[i].size_bytes * (items[i].pinned ? 1 : es_rng_double(rng));
     }
     idn->items = items;
     idn->budget_bytes = budgets;

@@ -31,9 +31,9 @@ typedef struct variant {
 } variant;
 
 static const variant variants[VARIANTS] = {
-    {"yolov4-608", 0.657, 1577, 41.7, 14.2},      {"yolov4-512", 0.649, 1185, 55.5, 18.9},
-    {"yolov4-416", 0.628, 1009, 73.8, 25.1},      {"yolov4-320", 0.600, 805, 100, 37},
-    {"yolov4-tiny-416", 0.402, 187, 888, 292},    {"yolov4-tiny-288", 0.344, 160, 1272, 542},
+    {"yolov4-608", 0.657, 1577, 41.7, 14.2},   {"yolov4-512", 0.649, 1185, 55.5, 18.9},
+    {"yolov4-416", 0.628, 1009, 73.8, 25.1},   {"yolov4-320", 0.600, 805, 100, 37},
+    {"yolov4-tiny-416", 0.402, 187, 888, 292}, {"yolov4-tiny-288", 0.344, 160, 1272, 542},
 };
 
 /* Of the tiers from the cloud down. */
@@ -85,8 +85,8 @@ static es_status name_all(es_arena *arena, es_idn *idn, es_error *err)
         full = full || nodes[v] == NULL;
     }
     for (uint32_t m = 0; m < MODELS; m++) {
-        models[m] = es_arena_format(arena, "task %u %s", m / VARIANTS + 1,
-                                    variants[m % VARIANTS].name);
+        models[m] =
+            es_arena_format(arena, "task %u %s", m / VARIANTS + 1, variants[m % VARIANTS].name);
         full = full || models[m] == NULL;
     }
     for (uint32_t t = 0; t < TASKS * STATIONS; t++) {

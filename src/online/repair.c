@@ -2,10 +2,12 @@
 
 struct es_repair {
     const es_idn *idn;
-    double *now;   /* [type] cost at hosted */
-    double *worth; /* [item] what adding one copy saves */
-    double *loss;  /* [item] what dropping one copy costs */
+    double *now;    /* [type] cost at hosted */
+    double *worth;  /* [item] what adding one copy saves */
+    double *loss;   /* [item] what dropping one copy costs */
+    double *bound;  /* [item] no more is saved by adding one copy */
     uint32_t *kept; /* [item] */
+    bool *marked;   /* [type] */
 };
 
 es_status es_repair_new(es_arena *arena, const es_idn *idn, es_repair **out_repair, es_error *err)
@@ -16,7 +18,9 @@ es_status es_repair_new(es_arena *arena, const es_idn *idn, es_repair **out_repa
     ES_TRY(es_online_take(arena, idn->type_count, sizeof *repair->now, &repair->now, err));
     ES_TRY(es_online_take(arena, idn->item_count, sizeof *repair->worth, &repair->worth, err));
     ES_TRY(es_online_take(arena, idn->item_count, sizeof *repair->loss, &repair->loss, err));
+    ES_TRY(es_online_take(arena, idn->item_count, sizeof *repair->bound, &repair->bound, err));
     ES_TRY(es_online_take(arena, idn->item_count, sizeof *repair->kept, &repair->kept, err));
+    ES_TRY(es_online_take(arena, idn->type_count, sizeof *repair->marked, &repair->marked, err));
     *out_repair = repair;
     return ES_OK;
 }
@@ -47,16 +51,17 @@ static void refresh_now(es_repair *repair, const es_idn_load *load, uint32_t ite
             es_idn_type_cost(load, repair->idn->use_types[i], hosted);
 }
 
-/* worth and loss of the items of a node (or, with around, those that share a type with it). */
-static void weigh(es_repair *repair, const es_idn_load *load, uint32_t item, double *hosted)
+static void weigh(es_repair *repair, const es_idn_load *load, uint32_t item, double least,
+                  double *hosted)
 {
     const es_idn_item *one = &repair->idn->items[item];
     repair->worth[item] = 0;
     repair->loss[item] = 0;
-    if (one->pinned || repair->idn->use_first[item] == repair->idn->use_first[item + 1])
+    bool may_add = hosted[item] + 0.5 < one->copies && repair->bound[item] > least;
+    if (one->pinned || (!may_add && hosted[item] < 0.5))
         return;
     double now = now_around(repair, item);
-    if (hosted[item] + 0.5 < one->copies) {
+    if (may_add) {
         hosted[item] += 1;
         repair->worth[item] = now - cost_around(repair, load, item, hosted);
         hosted[item] -= 1;
@@ -128,9 +133,9 @@ static void make_room(es_repair *repair, const es_idn_load *load, uint32_t node,
             bool taken = false;
             for (uint32_t d = 0; d < several.drop_count && !taken; d++)
                 taken = several.drops[d] == j;
-            if (!taken && (least == ES_INDEX_NONE ||
-                           repair->loss[j] * idn->items[least].size_bytes <
-                               repair->loss[least] * idn->items[j].size_bytes))
+            if (!taken &&
+                (least == ES_INDEX_NONE || repair->loss[j] * idn->items[least].size_bytes <
+                                               repair->loss[least] * idn->items[j].size_bytes))
                 least = j;
         }
         if (least == ES_INDEX_NONE)
@@ -171,8 +176,32 @@ static void undo(es_repair *repair, const es_idn_load *load, const move *chosen,
         refresh_now(repair, load, chosen->drops[d], hosted);
 }
 
-static double repair_node(es_repair *repair, const es_idn_load *load, uint32_t node,
-                          double *hosted, double least, double move_bytes)
+/* Weighs again what shares a type with the items of a move. */
+static void weigh_around(es_repair *repair, const es_idn_load *load, uint32_t node,
+                         const move *made, double least, double *hosted)
+{
+    const es_idn *idn = repair->idn;
+    for (int on = 1; on >= 0; on--) {
+        for (uint32_t d = 0; d <= made->drop_count; d++) {
+            uint32_t item = d < made->drop_count ? made->drops[d] : made->add;
+            for (uint32_t u = idn->use_first[item]; u < idn->use_first[item + 1]; u++)
+                repair->marked[idn->use_types[u]] = on;
+        }
+        for (uint32_t i = idn->node_first[node]; on && i < idn->node_first[node + 1]; i++) {
+            bool near = false;
+            for (uint32_t u = idn->use_first[i]; u < idn->use_first[i + 1] && !near; u++)
+                near = repair->marked[idn->use_types[u]];
+            if (near) {
+                for (uint32_t d = 0; d < made->drop_count; d++)
+                    repair->bound[i] += repair->loss[made->drops[d]];
+                weigh(repair, load, i, least, hosted);
+            }
+        }
+    }
+}
+
+static double repair_node(es_repair *repair, const es_idn_load *load, uint32_t node, double *hosted,
+                          double least, double move_bytes)
 {
     const es_idn *idn = repair->idn;
     uint32_t first = idn->node_first[node];
@@ -181,9 +210,9 @@ static double repair_node(es_repair *repair, const es_idn_load *load, uint32_t n
     double moved = 0;
     for (uint32_t i = first; i < end; i++)
         room -= hosted[i] * idn->items[i].size_bytes;
+    for (uint32_t i = first; i < end; i++)
+        weigh(repair, load, i, least, hosted);
     for (uint32_t round = 0; round < 4 * (end - first); round++) {
-        for (uint32_t i = first; i < end; i++)
-            weigh(repair, load, i, hosted);
         move best = {.saved = least, .add = ES_INDEX_NONE};
         for (uint32_t i = first; i < end; i++)
             if (repair->worth[i] > best.saved && idn->items[i].size_bytes <= move_bytes - moved)
@@ -200,6 +229,7 @@ static double repair_node(es_repair *repair, const es_idn_load *load, uint32_t n
         moved += idn->items[best.add].size_bytes;
         for (uint32_t d = 0; d < best.drop_count; d++)
             room += idn->items[best.drops[d]].size_bytes;
+        weigh_around(repair, load, node, &best, least, hosted);
     }
     return moved;
 }
@@ -238,6 +268,7 @@ double es_repair_run(es_repair *repair, const es_idn_load *load, double *hosted,
                      double move_bytes)
 {
     const es_idn *idn = repair->idn;
+    (void)es_idn_gradient(load, hosted, repair->bound);
     for (uint32_t t = 0; t < idn->type_count; t++)
         repair->now[t] = es_idn_type_cost(load, t, hosted);
     double least = fmax(total_now(repair) * least_share, 1e-12);

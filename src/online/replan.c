@@ -78,8 +78,8 @@ es_status es_policy_replan(const es_policy_given *given, const char *options, es
     const es_scenario *scenario = given->idn->scenario;
     ES_TRY(es_policy_keys("replan", options, keys, KEY_COUNT, err));
     if (scenario == NULL)
-        return es_fail(err, ES_ERR_UNSUPPORTED, "policy 'replan' plans scenarios, and '%s' is not one",
-                       given->idn->name);
+        return es_fail(err, ES_ERR_UNSUPPORTED,
+                       "policy 'replan' plans scenarios, and '%s' is not one", given->idn->name);
     ES_TRY(es_online_take(given->arena, 1, sizeof *own, &own, err));
     own->idn = given->idn;
     for (size_t i = 0; i < KEY_COUNT; i++)

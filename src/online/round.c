@@ -1,6 +1,6 @@
 #include "online/internal.h"
 
-#define WHOLE 1e-12 /* closer than this to a whole number is whole */
+#define WHOLE 1e-7 /* closer than this to a whole number is whole: above the floor of y */
 
 static bool is_fractional(double part)
 {
@@ -11,8 +11,8 @@ static bool is_fractional(double part)
  * keeping the weighted sum and both means. */
 static void pair(double *part, const double *size, uint32_t a, uint32_t b, double draw)
 {
-    double to_a = fmin(size[a] * (1 - part[a]), size[b] * part[b]);
-    double to_b = fmin(size[a] * part[a], size[b] * (1 - part[b]));
+    double to_a = es_least(size[a] * (1 - part[a]), size[b] * part[b]);
+    double to_b = es_least(size[a] * part[a], size[b] * (1 - part[b]));
     if (draw * (to_a + to_b) < to_b) {
         part[a] += to_a / size[a];
         part[b] -= to_a / size[b];
@@ -30,7 +30,7 @@ void es_online_round(const double *u, const double *size, const uint32_t *order,
     uint32_t open = ES_INDEX_NONE;
     for (size_t i = 0; i < count; i++) {
         double whole = floor(u[i] + WHOLE);
-        part[i] = fmax(u[i] - whole, 0);
+        part[i] = es_most(u[i] - whole, 0);
         out_copies[i] = (uint32_t)whole;
     }
     for (size_t at = 0; at < count; at++) {
@@ -51,6 +51,6 @@ void es_online_round(const double *u, const double *size, const uint32_t *order,
         used += out_copies[i] * size[i];
     }
     if (open != ES_INDEX_NONE && uniform[count] < part[open] &&
-        (opts.unbiased || used + size[open] <= budget * (1 + WHOLE)))
+        (opts.unbiased || used + size[open] <= budget * (1 + 1e-9)))
         out_copies[open]++;
 }
