@@ -142,6 +142,11 @@ es_status es_schedule_solve(es_arena *arena, const es_tasks *tasks, const es_mac
 es_status es_schedule_check(const es_tasks *tasks, const es_machines *machines,
                             const es_schedule *schedule, es_error *err) ES_MUST_CHECK;
 
+/* What all machines busy until the last deadline use, and what they use idle. */
+es_status es_schedule_full_use(const es_tasks *tasks, const es_machines *machines,
+                               double full[ES_BUDGET_COUNT], double idle[ES_BUDGET_COUNT],
+                               es_error *err) ES_MUST_CHECK;
+
 /* One point of the curve of quality against a budget. */
 typedef struct es_schedule_point {
     double share; /* of full */
@@ -197,10 +202,12 @@ es_status es_machines_load(es_arena *arena, const char *path, const es_machines 
 es_status es_machines_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
                             const es_machines **out_machines, es_error *err) ES_MUST_CHECK;
 
-/* Tasks and machines of a scenario: requests of its classes over horizon_s drawn by seed, curves
- * from the time and energy of its pipelines of one stage (hull taken), see README.md. */
-es_status es_schedule_from_scenario(es_arena *arena, const es_scenario *scenario, double horizon_s,
-                                    uint64_t seed, const es_tasks **out_tasks,
+/* Tasks and machines of a scenario: requests of its classes over horizon_s drawn by seed; curves of
+ * its pipelines of one stage, work being seconds on nodes of a kind (NULL: the one that runs most
+ * variants), hull taken; machines are its processors that run them all, each as slow and as thirsty
+ * as on its worst variant, so that what is promised is kept. */
+es_status es_schedule_from_scenario(es_arena *arena, const es_scenario *scenario, const char *kind,
+                                    double horizon_s, uint64_t seed, const es_tasks **out_tasks,
                                     const es_machines **out_machines, es_error *err) ES_MUST_CHECK;
 
 void es_schedule_write(const es_schedule *schedule, const es_tasks *tasks,

@@ -222,25 +222,38 @@ es_status es_schedule_solve(es_arena *arena, const es_tasks *tasks, const es_mac
     return ES_OK;
 }
 
+es_status es_schedule_full_use(const es_tasks *tasks, const es_machines *machines,
+                               double full[ES_BUDGET_COUNT], double idle[ES_BUDGET_COUNT],
+                               es_error *err)
+{
+    const double none[ES_BUDGET_COUNT] = {(double)INFINITY, (double)INFINITY, (double)INFINITY};
+    ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(ES_SCHEDULE_SCRATCH_BYTES);
+    if (arena == NULL)
+        return es_fail(err, ES_ERR_NOMEM, "schedule: no memory");
+    es_instance instance;
+    es_instance_spec spec = {.tasks = tasks, .machines = machines, .budgets = none};
+    ES_TRY(es_instance_build(arena, &spec, &instance, err));
+    memcpy(full, instance.full_use, sizeof instance.full_use);
+    memcpy(idle, instance.idle_use, sizeof instance.idle_use);
+    return ES_OK;
+}
+
 es_status es_schedule_sweep(const es_tasks *tasks, const es_machines *machines,
                             es_schedule_opts opts, es_budget which, uint32_t count,
                             es_schedule_point *points, es_error *err)
 {
     ES_TRY(es_schedule_expect(tasks, machines, &opts, false, err));
-    const double none[ES_BUDGET_COUNT] = {(double)INFINITY, (double)INFINITY, (double)INFINITY};
+    double full[ES_BUDGET_COUNT];
+    double idle[ES_BUDGET_COUNT];
+    ES_TRY(es_schedule_full_use(tasks, machines, full, idle, err));
     for (uint32_t i = 0; i < count; i++) {
         ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(ES_SCHEDULE_SCRATCH_BYTES);
         if (arena == NULL)
             return es_fail(err, ES_ERR_NOMEM, "schedule: no memory");
-        es_instance instance;
-        es_instance_spec spec = {.tasks = tasks, .machines = machines, .budgets = none};
-        ES_TRY(es_instance_build(arena, &spec, &instance, err));
         const es_schedule *schedule = NULL;
         points[i].share = (i + 1.0) / count;
         /* Idle draws come first: the share is of what the machines can spend beyond them. */
-        opts.budgets[which] =
-            instance.idle_use[which] +
-            points[i].share * (instance.full_use[which] - instance.idle_use[which]);
+        opts.budgets[which] = idle[which] + points[i].share * (full[which] - idle[which]);
         ES_TRY(es_schedule_solve(arena, tasks, machines, opts, &schedule, err));
         points[i].budget = opts.budgets[which];
         points[i].quality = schedule->quality;
