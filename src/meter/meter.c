@@ -214,6 +214,14 @@ const char *es_meter_boundary(const es_meter *meter)
     return meter->boundary;
 }
 
+double es_meter_idle_w(const es_meter *meter)
+{
+    for (size_t i = 0; i < meter->channel_count; i++)
+        if (meter->channels[i].face.counted && meter->channels[i].reading != ES_READ_MODEL)
+            return (double)NAN;
+    return meter->opts.calibration * meter->model.central.idle_w;
+}
+
 double es_meter_period_s_max(const es_meter *meter)
 {
     double period_s = INFINITY;
