@@ -1,4 +1,4 @@
-#include "simulate/internal.h"
+#include "simulate/slots.h"
 
 #include <math.h>
 
@@ -6,23 +6,6 @@
  * same seed sends (stream number: the class); beyond, counts are drawn per slot. */
 #define STREAM_COUNT_MAX 1e6
 #define POISSON_MEAN_MAX 1e9
-
-typedef struct es_sim {
-    const es_scenario *scenario;
-    const es_plan *plan;
-    es_simulate_opts opts;
-    double end_s;
-    double horizon_s; /* over which chance may build up a queue */
-    const es_sim_path *paths;
-    double *refused;
-    es_arrival_stream *streams; /* per class */
-    int64_t *next_ns;
-    es_rng *rngs;
-    double *counts; /* arrivals of the slot per class */
-    es_sim_node *nodes;
-    bool *hosts;
-    es_outcome_recorder *recorder;
-} es_sim;
 
 es_simulate_opts es_simulate_opts_default(void)
 {
@@ -37,7 +20,7 @@ static es_status take(es_arena *arena, size_t count, size_t size, void *out, es_
     return ES_OK;
 }
 
-static es_status prepare(es_arena *scratch, es_sim *sim, es_error *err)
+es_status es_sim_prepare(es_arena *scratch, es_sim *sim, es_error *err)
 {
     const es_scenario *scenario = sim->scenario;
     uint32_t classes = scenario->class_count;
@@ -57,8 +40,21 @@ static es_status prepare(es_arena *scratch, es_sim *sim, es_error *err)
         double processors = es_network_node(scenario->network, (es_node_id){v})->processors;
         sim->nodes[v].servers = (uint32_t)fmin(fmax(round(processors), 1), UINT32_MAX);
     }
-    for (size_t i = 0; i < sim->plan->placement_count; i++) {
-        es_placement placement = sim->plan->placements[i];
+    sim->end_s = scenario->slot_s * scenario->slot_count;
+    sim->horizon_s = sim->opts.expected ? sim->end_s : scenario->slot_s;
+    return ES_OK;
+}
+
+es_status es_sim_follow(es_arena *arena, es_sim *sim, const es_plan *plan, es_error *err)
+{
+    const es_scenario *scenario = sim->scenario;
+    uint32_t nodes = es_network_node_count(scenario->network);
+    sim->plan = plan;
+    ES_TRY(es_sim_paths(arena, scenario, plan, sim->opts.overhead_s, &sim->paths, &sim->refused,
+                        err));
+    memset(sim->hosts, 0, nodes * sizeof *sim->hosts);
+    for (size_t i = 0; i < plan->placement_count; i++) {
+        es_placement placement = plan->placements[i];
         if (placement.node.index >= nodes || placement.segment.index >= scenario->segment_count)
             return es_fail(err, ES_ERR_ARG, "plan: placements[%zu] is not in the scenario", i);
         sim->hosts[placement.node.index] = true;
@@ -70,7 +66,10 @@ static es_status prepare(es_arena *scratch, es_sim *sim, es_error *err)
 static double draw_count(es_sim *sim, uint32_t class, uint32_t slot)
 {
     const es_arrivals *arrivals = &sim->scenario->classes[class].arrivals;
-    double mean = es_arrivals_mean_count(arrivals, sim->scenario->slot_s);
+    double slot_s = sim->scenario->slot_s;
+    double mean = es_arrivals_mean_count(arrivals, slot_s);
+    if (arrivals->profile_count > 0 || arrivals->kind == ES_ARRIVAL_TRACE)
+        mean = es_arrivals_count_between(arrivals, slot * slot_s, (slot + 1.0) * slot_s);
     if (sim->opts.expected)
         return mean;
     if (es_arrivals_mean_count(arrivals, sim->end_s) <= STREAM_COUNT_MAX) {
@@ -85,6 +84,12 @@ static double draw_count(es_sim *sim, uint32_t class, uint32_t slot)
     if (arrivals->kind != ES_ARRIVAL_POISSON || mean > POISSON_MEAN_MAX)
         return mean;
     return (double)es_rng_poisson(&sim->rngs[class], mean);
+}
+
+void es_sim_draw(es_sim *sim, uint32_t slot)
+{
+    for (uint32_t c = 0; c < sim->scenario->class_count; c++)
+        sim->counts[c] = draw_count(sim, c, slot);
 }
 
 static void add_loads(es_sim *sim)
@@ -168,7 +173,6 @@ static es_status run_path(es_sim *sim, const es_sim_path *path, uint32_t slot, e
 static es_status arrive(es_sim *sim, uint32_t slot, es_error *err)
 {
     for (uint32_t c = 0; c < sim->scenario->class_count; c++) {
-        sim->counts[c] = draw_count(sim, c, slot);
         if (sim->counts[c] <= 0)
             continue;
         ES_TRY(es_outcome_arrive(sim->recorder, slot, (es_class_id){c}, sim->counts[c], err));
@@ -182,15 +186,32 @@ static es_status arrive(es_sim *sim, uint32_t slot, es_error *err)
     return ES_OK;
 }
 
-static double hosted_bytes(const es_sim *sim, uint32_t node)
+/* Bytes of what a node hosts and did not in the slot before. */
+static double loaded_bytes(const es_sim *sim, uint32_t node, uint32_t slot)
 {
     double sum = 0;
+    if (slot > 0 && sim->held == NULL)
+        return 0;
     for (size_t i = 0; i < sim->plan->placement_count; i++) {
         es_placement placement = sim->plan->placements[i];
-        if (placement.node.index == node)
+        if (placement.node.index != node)
+            continue;
+        size_t at = (size_t)node * sim->scenario->segment_count + placement.segment.index;
+        if (sim->held == NULL || !sim->held[at])
             sum += sim->scenario->segments[placement.segment.index].memory_bytes;
     }
     return sum;
+}
+
+static void hold(es_sim *sim)
+{
+    size_t segments = sim->scenario->segment_count;
+    memset(sim->held, 0,
+           segments * es_network_node_count(sim->scenario->network) * sizeof *sim->held);
+    for (size_t i = 0; i < sim->plan->placement_count; i++) {
+        es_placement placement = sim->plan->placements[i];
+        sim->held[placement.node.index * segments + placement.segment.index] = true;
+    }
 }
 
 static es_status use_nodes(es_sim *sim, uint32_t slot, es_error *err)
@@ -203,13 +224,13 @@ static es_status use_nodes(es_sim *sim, uint32_t slot, es_error *err)
         es_node_use use = {.slot = slot, .node = {v}, .busy_s = node->done_s, .duration_s = slot_s};
         use.dynamic_j = node->done_j;
         use.idle_j = es_network_node(sim->scenario->network, (es_node_id){v})->idle_w * slot_s;
-        use.model_bytes_loaded = slot == 0 ? hosted_bytes(sim, v) : 0;
+        use.model_bytes_loaded = loaded_bytes(sim, v, slot);
         ES_TRY(es_outcome_add_node(sim->recorder, &use, err));
     }
     return ES_OK;
 }
 
-static es_status run_slot(es_sim *sim, uint32_t slot, es_error *err)
+es_status es_sim_play(es_sim *sim, uint32_t slot, es_error *err)
 {
     double slot_s = sim->scenario->slot_s;
     ES_TRY(arrive(sim, slot, err));
@@ -221,6 +242,8 @@ static es_status run_slot(es_sim *sim, uint32_t slot, es_error *err)
             ES_TRY(run_path(sim, &sim->paths[i], slot, err));
     }
     ES_TRY(use_nodes(sim, slot, err));
+    if (sim->held != NULL)
+        hold(sim);
     return es_outcome_close_slot(sim->recorder, slot, err);
 }
 
@@ -234,14 +257,14 @@ es_status es_simulate_slots(es_arena *arena, const es_scenario *scenario, const 
     ES_CLEANUP(es_arena_free_p) es_arena *scratch = es_arena_new(es_arena_cap_bytes(arena));
     if (scratch == NULL)
         return es_fail(err, ES_ERR_NOMEM, "simulate: no memory for an arena");
-    es_sim sim = {.scenario = scenario, .plan = plan, .opts = opts};
-    sim.end_s = scenario->slot_s * scenario->slot_count;
-    sim.horizon_s = opts.expected ? sim.end_s : scenario->slot_s;
-    ES_TRY(es_sim_paths(scratch, scenario, plan, opts.overhead_s, &sim.paths, &sim.refused, err));
-    ES_TRY(prepare(scratch, &sim, err));
+    es_sim sim = {.scenario = scenario, .opts = opts};
+    ES_TRY(es_sim_prepare(scratch, &sim, err));
+    ES_TRY(es_sim_follow(scratch, &sim, plan, err));
     ES_TRY(es_outcome_recorder_new(arena, scenario, plan, opts.label, "simulate", opts.seed,
                                    &sim.recorder, err));
-    for (uint32_t s = 0; s < scenario->slot_count; s++)
-        ES_TRY(run_slot(&sim, s, err));
+    for (uint32_t s = 0; s < scenario->slot_count; s++) {
+        es_sim_draw(&sim, s);
+        ES_TRY(es_sim_play(&sim, s, err));
+    }
     return es_outcome_seal(sim.recorder, out_outcome, err);
 }
