@@ -26,7 +26,8 @@ static es_status plan_anew(memory *own, uint32_t *hosted, es_error *err)
     es_scenario seen = *idn->scenario;
     seen.classes = own->classes;
     for (uint32_t c = 0; c < seen.class_count; c++) {
-        own->classes[c].arrivals.rate_rps = own->sum[c] / (own->slots * idn->slot_s);
+        own->classes[c].arrivals = (es_arrivals){
+            .kind = ES_ARRIVAL_POISSON, .rate_rps = own->sum[c] / (own->slots * idn->slot_s)};
         own->sum[c] = 0;
     }
     own->slots = 0;
