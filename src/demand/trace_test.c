@@ -106,9 +106,11 @@ static void real_trace(const char *name, es_trace_format format, size_t count, d
 static void real_traces(void **state)
 {
     (void)state;
-    real_trace("azure-llm-2023/AzureLLMInferenceTrace_conv.csv.gz", ES_TRACE_AZURE_LLM, 19366, 3501.722);
+    real_trace("azure-llm-2023/AzureLLMInferenceTrace_conv.csv.gz", ES_TRACE_AZURE_LLM, 19366,
+               3501.722);
     real_trace("mooncake/conversation_trace.jsonl.gz", ES_TRACE_MOONCAKE, 12031, 3536.999);
-    real_trace("alibaba-genai-2026/lora_request_trace.csv.gz", ES_TRACE_ALIBABA_GENAI, 26823, 1989367);
+    real_trace("alibaba-genai-2026/lora_request_trace.csv.gz", ES_TRACE_ALIBABA_GENAI, 26823,
+               1989367);
     real_trace("azure-functions/Azure2021_200.csv", ES_TRACE_AZURE_FUNCTIONS, 199, 1200.013);
 }
 

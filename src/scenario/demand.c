@@ -79,23 +79,31 @@ static es_status add_at(es_demand_reader *demand, const es_doc *at, const es_cla
 
 /* ---- profiles: the rate as time goes ---- */
 
+es_status es_scenario_field_need_path(const es_reader *reader, const es_doc *map,
+                                      const char **out_path, es_error *err)
+{
+    const char *file = NULL;
+    ES_TRY(es_doc_need_text(map, "file", &file, err));
+    if (strcmp(file, "-") == 0)
+        return es_doc_fail(es_doc_find(map, "file"), err, "standard input is no table file");
+    *out_path = es_file_join(reader->scratch, reader->folder, file);
+    return *out_path != NULL ? ES_OK : es_arena_full(reader->scratch, "a path", err);
+}
+
 static es_status read_series(es_demand_reader *demand, const es_doc *map, es_rate_profile *profile,
                              es_error *err)
 {
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "kind", "file", "column", "from_s", "repeat_s"));
-    const char *file = NULL;
+    const char *path = NULL;
     const char *column = NULL;
     double from_s = 0;
-    ES_TRY(es_doc_need_text(map, "file", &file, err));
+    ES_TRY(es_scenario_field_need_path(demand->reader, map, &path, err));
     ES_TRY(es_doc_get_text(map, "column", &column, err));
     ES_TRY(es_doc_get_number(map, "from_s", 0, ES_SCENARIO_TIME_S_MAX * 100, &from_s, err));
     ES_TRY(es_scenario_field_get_positive(map, "repeat_s", ES_SCENARIO_TIME_S_MAX * 100,
                                           &profile->period_s, err));
     es_reader *reader = demand->reader;
-    const char *path = es_file_join(reader->scratch, reader->folder, file);
     const es_series *series = NULL;
-    if (path == NULL)
-        return es_arena_full(reader->scratch, "a path", err);
     ES_TRY(es_series_load(reader->arena, path, column, from_s, &series, err));
     double end_s = reader->scenario->slot_s * reader->scenario->slot_count;
     if (profile->period_s > 0)
@@ -228,20 +236,17 @@ static es_status read_trace(es_demand_reader *demand, const es_doc *map, es_erro
 {
     es_reader *reader = demand->reader;
     const es_doc *given = NULL;
-    const char *file = NULL;
+    const char *path = NULL;
     size_t format = ES_TRACE_CSV;
     es_loaded_trace loaded = {0};
     ES_TRY(es_doc_get_map(map, "trace", &given, err));
     if (given == NULL)
         return es_doc_fail(map, err, "arrivals: trace needs trace: {file: ...}");
     ES_TRY(ES_DOC_EXPECT_KEYS(given, err, "file", "format", "class"));
-    ES_TRY(es_doc_need_text(given, "file", &file, err));
+    ES_TRY(es_scenario_field_need_path(reader, given, &path, err));
     ES_TRY(es_doc_get_word(given, "format", es_trace_format_names, ES_TRACE_FORMAT_COUNT, &format,
                            err));
     ES_TRY(es_doc_get_text(given, "class", &loaded.class_name, err));
-    const char *path = es_file_join(reader->scratch, reader->folder, file);
-    if (path == NULL)
-        return es_arena_full(reader->scratch, "a path", err);
     loaded.place = given;
     ES_TRY(es_trace_load(reader->scratch, path, (es_trace_format)format, &loaded.trace, err));
     if (loaded.class_name != NULL && loaded.trace->classes == NULL)

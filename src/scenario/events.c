@@ -1,5 +1,4 @@
 /* The section `events`: what event mode knows of nodes and links beyond the plan. */
-#include "base/file.h"
 #include "scenario/internal.h"
 
 #include <math.h>
@@ -56,19 +55,16 @@ static es_status read_carbon(es_reader *reader, const es_doc *map, es_node_event
                              es_error *err)
 {
     const es_doc *carbon = NULL;
-    const char *file = NULL;
+    const char *path = NULL;
     const char *column = NULL;
     double from_s = 0;
     ES_TRY(es_doc_get_map(map, "carbon", &carbon, err));
     if (carbon == NULL)
         return ES_OK;
     ES_TRY(ES_DOC_EXPECT_KEYS(carbon, err, "file", "column", "from_s"));
-    ES_TRY(es_doc_need_text(carbon, "file", &file, err));
+    ES_TRY(es_scenario_field_need_path(reader, carbon, &path, err));
     ES_TRY(es_doc_get_text(carbon, "column", &column, err));
     ES_TRY(es_doc_get_number(carbon, "from_s", 0, MEAN_S_MAX, &from_s, err));
-    const char *path = es_file_join(reader->scratch, reader->folder, file);
-    if (path == NULL)
-        return es_arena_full(reader->scratch, "a path", err);
     return es_series_load(reader->arena, path, column, from_s, &node->carbon, err);
 }
 

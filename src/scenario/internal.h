@@ -135,6 +135,9 @@ es_status es_scenario_read_pipelines(es_reader *reader, const es_doc *root,
 es_status es_scenario_read_wishes(es_reader *reader, const es_doc *root,
                                   es_error *err) ES_MUST_CHECK;
 /* ---- demand.c, after slots ---- */
+/* map.file, resolved against the scenario's folder; lives in scratch. */
+es_status es_scenario_field_need_path(const es_reader *reader, const es_doc *map,
+                                      const char **out_path, es_error *err) ES_MUST_CHECK;
 es_status es_scenario_read_demand(es_reader *reader, const es_doc *root,
                                   es_error *err) ES_MUST_CHECK;
 /* ---- events.c, after places ---- */

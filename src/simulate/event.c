@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#define ROUNDING 1e-12
 #define REPLICATION_STREAM (UINT64_C(1) << 45)
 enum { REPLICATIONS_MAX = 10000 };
 
@@ -193,9 +194,11 @@ static es_status make_intervals(const es_event_job *job, const es_interval **out
             values[known++] = value;
             sum += value;
         }
-        intervals[m] = (es_interval){.measure = es_measures[m],
-                                     .mean = known > 0 ? sum / (double)known : (double)NAN,
-                                     .ci95 = es_mean_ci95(values, known)};
+        double mean = known > 0 ? sum / (double)known : (double)NAN;
+        double ci95 = es_mean_ci95(values, known);
+        if (ci95 < ROUNDING * fabs(mean)) /* all the same */
+            ci95 = 0;
+        intervals[m] = (es_interval){.measure = es_measures[m], .mean = mean, .ci95 = ci95};
     }
     *out_items = intervals;
     return ES_OK;
