@@ -99,9 +99,24 @@ static void put_intervals(const es_event_result *result, es_text *text)
     }
 }
 
+/* An option of the other mode would do nothing: say so. */
+static es_status check_mode(const options *chosen, es_error *err)
+{
+    if (chosen->mode == MODE_EVENT)
+        return chosen->expected ? es_fail(err, ES_ERR_ARG, "--expected needs --mode slot") : ES_OK;
+    if (chosen->replications > 1)
+        return es_fail(err, ES_ERR_ARG, "--replications needs --mode event");
+    if (chosen->warm_up_s >= 0)
+        return es_fail(err, ES_ERR_ARG, "--warm-up needs --mode event");
+    if (chosen->drain)
+        return es_fail(err, ES_ERR_ARG, "--drain needs --mode event");
+    return ES_OK;
+}
+
 static es_status simulate(es_cli *cli, const options *chosen, const es_scenario *scenario,
                           const es_plan *plan, es_event_result *out_result, es_error *err)
 {
+    ES_TRY(check_mode(chosen, err));
     if (chosen->mode == MODE_SLOT) {
         es_simulate_opts opts = es_simulate_opts_default();
         opts.seed = (uint64_t)cli->seed;

@@ -1,6 +1,6 @@
 /* Event mode against two simulators that others wrote, on the same tandems with the same arrivals:
  * SimGrid (libsimgrid-dev) and SimPy (python3-simpy). Each test skips where its peer is absent.
- * Messages have at least a byte: SimGrid 3.32 drops the latency of empty ones that overlap. */
+ * Messages have at least a byte: SimGrid 3.32 brings empty ones that overlap too early. */
 #include "es_peers.h"
 #include "es_test.h"
 
