@@ -191,6 +191,7 @@ void es_report_schedule_curve(const es_schedule_point *points, uint32_t count, u
     }
     es_box box = {72, 40, CURVE_WIDTH - 24, CURVE_HEIGHT - FOOT};
     es_axis x = es_axis_make(0, most, box.left, box.right, false);
+    x.high = most > 0 ? most : 1;
     es_axis y = narrow_axis(low, high, box.bottom, box.top);
     (void)snprintf(name, sizeof name, "%s budget, %s", es_budget_names[budget],
                    es_budget_units[budget]);

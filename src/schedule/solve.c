@@ -216,7 +216,9 @@ es_status es_schedule_solve(es_arena *arena, const es_tasks *tasks, const es_mac
         ES_TRY(make_schedule(arena, tasks, &instance, &assigned, NULL, out, err));
         judge(out, &instance, bound, opts.gap_relative);
         if (opts.method == ES_SCHEDULE_AUTO)
-            out->method = out->optimal ? ES_SCHEDULE_EXACT : ES_SCHEDULE_APPROX;
+            out->method = (size_t)instance.task_count * instance.cell_count <= EXACT_PAIRS_MAX
+                              ? ES_SCHEDULE_EXACT
+                              : ES_SCHEDULE_APPROX;
     }
     *out_schedule = out;
     return ES_OK;
