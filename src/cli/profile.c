@@ -13,6 +13,9 @@ typedef struct options {
     double pause;
     es_cli_texts dims;
     bool no_cuts;
+    bool no_energy;
+    double idle_w, busy_w;
+    const char *meter_root;
     const char *ort_library;
 } options;
 
@@ -76,6 +79,31 @@ static const es_option rows[] = {
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, no_cuts),
      .help = "leave out the segments between cut points"},
+    {.name = "no-energy",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, no_energy),
+     .help = "do not measure joules"},
+    {.name = "idle-w",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, idle_w),
+     .value = "WATTS",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e6,
+     .help = "declared power at rest, for machines without counters"},
+    {.name = "busy-w",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, busy_w),
+     .value = "WATTS",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e6,
+     .help = "declared power at full use"},
+    {.name = "meter-root",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, meter_root),
+     .value = "FOLDER",
+     .help = "where sys and proc are, for the meter"},
     {.name = "ort-library",
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, ort_library),
@@ -106,6 +134,17 @@ static void bytes(es_cli_table *table, uint64_t value)
     es_text_done(&text);
 }
 
+static void show_energy(const es_profile *profile, es_text *out)
+{
+    const es_profile_energy *energy = &profile->energy;
+    if (energy->known)
+        es_text_format(out, "energy: %.3g mJ a request above rest (%.3g to %.3g), by %s: %s\n",
+                       1e3 * energy->energy_j, 1e3 * energy->low_j, 1e3 * energy->high_j,
+                       energy->source, energy->boundary);
+    else if (profile->energy_note != NULL)
+        es_text_format(out, "energy: not known: %s\n", profile->energy_note);
+}
+
 static void show(es_cli *cli, const es_profile *profile, es_text *out)
 {
     const es_profile_latency *latency = &profile->latency;
@@ -126,6 +165,7 @@ static void show(es_cli *cli, const es_profile *profile, es_text *out)
     bytes(&table, profile->params_bytes);
     bytes(&table, profile->memory_bytes_peak);
     es_cli_table_print(&table, out);
+    show_energy(profile, out);
     if (profile->batch_count > 1) {
         es_text_append(out, "batch:");
         for (size_t i = 0; i < profile->batch_count; i++)
@@ -174,8 +214,8 @@ static es_status parse_dims(es_cli *cli, const es_cli_texts *given, es_profile_o
     return ES_OK;
 }
 
-static es_status measure(es_cli *cli, const options *chosen, es_runtime *runtime, const char *path,
-                         const es_profile **out, es_error *err)
+static es_status measure(es_cli *cli, const options *chosen, es_runtime *runtime, es_meter *meter,
+                         const char *path, const es_profile **out, es_error *err)
 {
     es_profile_opts opts = es_profile_opts_default();
     opts.node_kind = chosen->kind;
@@ -185,6 +225,7 @@ static es_status measure(es_cli *cli, const options *chosen, es_runtime *runtime
     opts.ci_relative = chosen->precision;
     opts.pause_s = chosen->pause;
     opts.per_cut = !chosen->no_cuts;
+    opts.meter = meter;
     if (cli->seed != 0)
         opts.seed = (uint64_t)cli->seed;
     ES_TRY(parse_dims(cli, &chosen->dims, &opts, err));
@@ -203,6 +244,13 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     runtime_opts.library_path = chosen->ort_library;
     ES_CLEANUP(es_runtime_free_p) es_runtime *runtime = NULL;
     ES_TRY(es_runtime_new(runtime_opts, &runtime, err));
+    es_meter *meter = NULL;
+    es_meter_opts meter_opts = es_meter_opts_default();
+    meter_opts.root = chosen->meter_root;
+    meter_opts.model.idle_w = chosen->idle_w;
+    meter_opts.model.busy_w = chosen->busy_w;
+    if (!chosen->no_energy)
+        ES_TRY(es_meter_new(cli->arena, meter_opts, &meter, err));
     ES_CLEANUP(es_text_done) es_text document;
     es_text_init(&document, (size_t)256 << 20);
     ES_CLEANUP(es_text_done) es_text table;
@@ -212,7 +260,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     es_json_list_begin(&json);
     for (size_t i = 0; i < count; i++) {
         const es_profile *profile = NULL;
-        ES_TRY(measure(cli, chosen, runtime, files[i], &profile, err));
+        ES_TRY(measure(cli, chosen, runtime, meter, files[i], &profile, err));
         es_profile_write_json(profile, &json);
         es_text_append(&table, i > 0 ? "\n" : "");
         show(cli, profile, &table);

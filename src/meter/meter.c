@@ -214,6 +214,11 @@ const char *es_meter_boundary(const es_meter *meter)
     return meter->boundary;
 }
 
+const char *es_meter_root(const es_meter *meter)
+{
+    return meter->root;
+}
+
 double es_meter_idle_w(const es_meter *meter)
 {
     for (size_t i = 0; i < meter->channel_count; i++)

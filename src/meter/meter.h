@@ -126,6 +126,9 @@ const es_meter_rejection *es_meter_rejection_at(const es_meter *meter, size_t in
 /* What the total covers and what not, in words. Changes when a channel is lost. */
 const char *es_meter_boundary(const es_meter *meter);
 
+/* The root it was made with; lives as long as the meter. */
+const char *es_meter_root(const es_meter *meter);
+
 /* Watts at rest as the model has them, while nothing but the model makes the total; else NAN. */
 double es_meter_idle_w(const es_meter *meter);
 

@@ -117,6 +117,9 @@ es_status es_profiling_measure(es_profiling *now, es_binding *binding, double sh
                                const char *what, es_profile_latency *out_latency,
                                es_error *err) ES_MUST_CHECK;
 
+/* energy.c: joules of one request where there is a meter. */
+es_status es_profiling_energy(es_profiling *now, es_binding *binding, es_error *err) ES_MUST_CHECK;
+
 /* Analyses the model and, when asked for, cuts it at every cut point. A model that cannot be
  * analysed leaves the figures 0 and a note. *out_segments NULL: none to measure. */
 typedef struct es_model es_model;

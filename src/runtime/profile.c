@@ -220,6 +220,7 @@ static es_status whole_measure(es_profiling *now, es_session *session, es_bench 
         now->work_total += share_batch * (double)batch_steps(&now->opts);
     ES_TRY(
         es_profiling_measure(now, bench->binding, share_whole, "latency", &profile->latency, err));
+    ES_TRY(es_profiling_energy(now, bench->binding, err));
     return batches_measure(now, session, err);
 }
 

@@ -21,6 +21,28 @@ static void put_latency(es_json *json, const es_profile_latency *latency)
     es_json_put_bool(json, "tight", latency->tight);
 }
 
+static void put_energy(es_json *json, const es_profile *profile)
+{
+    const es_profile_energy *energy = &profile->energy;
+    es_json_key(json, "energy");
+    if (energy->known) {
+        es_json_map_begin(json);
+        es_json_put_number(json, "energy_j", energy->energy_j);
+        es_json_put_number(json, "energy_j_low", energy->low_j);
+        es_json_put_number(json, "energy_j_high", energy->high_j);
+        es_json_put_number(json, "power_rest_w", energy->rest_w);
+        es_json_put_number(json, "covered_s", energy->covered_s);
+        put_bytes(json, "runs", energy->runs);
+        es_json_put_text(json, "source", energy->source);
+        es_json_put_text(json, "method", energy->method);
+        es_json_put_text(json, "boundary", energy->boundary);
+        es_json_map_end(json);
+    } else {
+        es_json_null(json);
+    }
+    es_json_put_text(json, "energy_note", profile->energy_note);
+}
+
 static void put_batches(es_json *json, const es_profile *profile)
 {
     es_json_put_bool(json, "batchable", profile->batchable);
@@ -80,6 +102,7 @@ void es_profile_write_json(const es_profile *profile, es_json *json)
     put_bytes(json, "memory_bytes_peak", profile->memory_bytes_peak);
     es_json_put_number(json, "load_ms", profile->load_ms);
     put_latency(json, &profile->latency);
+    put_energy(json, profile);
     put_batches(json, profile);
     put_segments(json, profile);
     es_json_map_end(json);

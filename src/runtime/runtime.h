@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/document.h"
+#include "meter/meter.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -209,8 +210,9 @@ typedef struct es_profile_opts {
     const es_profile_dim *dims;
     size_t dim_count; /* default 0 */
     int64_t free_dim;
-    uint64_t seed; /* of the inputs: floats in [0, 1), bytes 0 or 1, else 0; default 1 */
-    bool per_cut;  /* measure the segments between cut points; default true */
+    uint64_t seed;   /* of the inputs: floats in [0, 1), bytes 0 or 1, else 0; default 1 */
+    bool per_cut;    /* measure the segments between cut points; default true */
+    es_meter *meter; /* measures joules, in up to 4.5 s more; NULL: nobody does; default NULL */
     /* Called now and then with the part done, 0..1; NULL: not called. */
     void (*progress)(void *context, const char *what, double done);
     void *progress_context;
@@ -243,6 +245,18 @@ typedef struct es_profile_segment {
     uint64_t macs;
 } es_profile_segment;
 
+/* Of one request, above what the node uses at rest, as this process's share. */
+typedef struct es_profile_energy {
+    bool known;
+    double energy_j, low_j, high_j; /* of one request; > 0 */
+    double rest_w;                  /* of the node before */
+    double covered_s;               /* measured under load */
+    uint64_t runs;
+    const char *source;   /* "rapl", "rapl+nvml", ..., "model" */
+    const char *method;   /* "counter", "polled", "model" */
+    const char *boundary; /* what was measured and what not, in words */
+} es_profile_energy;
+
 typedef struct es_profile {
     const char *node_kind, *cpu, *runtime_version, *variant, *path, *dtype;
     uint32_t thread_count;
@@ -252,7 +266,9 @@ typedef struct es_profile {
     uint64_t memory_bytes_peak, memory_bytes;
     double load_ms; /* opening the session */
     es_profile_latency latency;
-    bool batchable; /* the first dim of every input and output is free */
+    es_profile_energy energy;
+    const char *energy_note; /* why energy is not known; NULL when it is */
+    bool batchable;          /* the first dim of every input and output is free */
     const es_profile_batch *batches;
     size_t batch_count;
     const es_profile_segment *segments; /* cut points + 1; none when not asked for */

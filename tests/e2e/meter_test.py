@@ -1,5 +1,6 @@
 """estran meter: figures with their source, on folders that stand for machines and on this one."""
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -97,6 +98,22 @@ class Meter(Case):
         self.assertAlmostEqual(part + total["residue_j"], total["energy_j"], delta=1e-9 * total["energy_j"])
         self.fails(1, ["--process 2147483646", "there is no process"], "meter", "--process", "2147483646")
         self.fails(2, ["--process", "'x' must be a whole number"], "meter", "--process", "x")
+
+    def test_profile_tells_its_source(self):
+        """One of n processors busy: (busy - idle) / n watts, as long as a request takes."""
+        model = ROOT / "examples/01-first-run/models/large.onnx"
+        base = ["profile", model, "--no-cuts", "--batch-max", "1", "--json"]
+        entry = json.loads(self.ok(*base, "--budget", "4", "--idle-w", "10", "--busy-w", "30").stdout)[0]
+        energy = entry["energy"]
+        if energy["source"] == "model":
+            expected = 20 / os.cpu_count() * entry["latency_ms_mean"] / 1e3
+            self.assertGreater(energy["energy_j"], expected / 3)
+            self.assertLess(energy["energy_j"], expected * 3)
+            self.assertEqual(energy["boundary"], "what the declared model covers")
+        self.assertLess(energy["energy_j_low"], energy["energy_j"])
+        self.assertGreater(energy["energy_j_high"], energy["energy_j"])
+        entry = json.loads(self.ok(*base, "--budget", "0.2", "--no-energy").stdout)[0]
+        self.assertEqual((entry["energy"], entry["energy_note"]), (None, "not asked for"))
 
     def test_stops_at_interrupt(self):
         meter = subprocess.Popen([str(ESTRAN), "meter", "--model-only"], cwd=ROOT, text=True,
