@@ -46,15 +46,8 @@ es_status es_rounder_new(es_arena *arena, const es_ascent *ascent, uint64_t seed
 void es_rounder_draw(es_rounder *rounder, const double *fraction, es_round_opts opts, uint32_t from,
                      uint32_t step, uint32_t *hosted);
 
-/* The best fixed fractional allocation for demand[slots][types], by steps of ascent with decay 0.5:
- * out_best[item] with the largest mean gain met, and a proven upper bound of the mean gain per slot
- * of every fixed allocation (gain + slack, least over the steps). Beyond 64 distinct slots, means
- * of stretches stand for them. */
-es_status es_online_best_fixed(es_arena *arena, const es_idn *idn, const double *demand,
-                               uint32_t slots, uint32_t steps, double step, es_ascent *out_ascent,
-                               double *out_best, double *out_bound, es_error *err) ES_MUST_CHECK;
-
-/* max over the knapsacks of <gradient, z - hosted>: no allocation gains more than this above. */
-double es_online_slack(const es_ascent *ascent);
+/* max over the knapsacks of <gradient, z - hosted>: no allocation gains more than this above.
+ * rows[item_count]: scratch. */
+double es_online_slack(const es_ascent *ascent, double (*rows)[2]);
 
 #endif

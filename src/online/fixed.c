@@ -60,89 +60,20 @@ es_status es_policy_greedy(const es_policy_given *given, const char *options, es
 
 /* ---- INFIDA offline ---- */
 
-es_status es_online_best_fixed(es_arena *arena, const es_idn *idn, const double *demand,
-                               uint32_t slots, uint32_t steps, double step, es_ascent *out_ascent,
-                               double *out_best, double *out_bound, es_error *err)
-{
-    es_idn_load *loads = NULL;
-    double *weights = NULL;
-    double *part = NULL;
-    size_t count = 0;
-    ES_TRY(es_greedy_loads(arena, idn, demand, slots, LOADS_MAX, &loads, &weights, &count, err));
-    ES_TRY(es_ascent_new(arena, idn, step, 0.5, out_ascent, err));
-    ES_TRY(es_online_take(arena, idn->item_count, sizeof *part, &part, err));
-    double best = -(double)INFINITY;
-    double bound = (double)INFINITY;
-    for (uint32_t n = 0; n < steps; n++) {
-        double gain = 0;
-        memset(out_ascent->gradient, 0, idn->item_count * sizeof *part);
-        for (size_t l = 0; l < count; l++) {
-            double cost = es_idn_gradient(&loads[l], out_ascent->hosted, part);
-            gain += weights[l] / slots * (loads[l].base_cost - cost);
-            for (uint32_t i = 0; i < idn->item_count; i++)
-                out_ascent->gradient[i] += weights[l] / slots * part[i];
-        }
-        if (gain > best) {
-            best = gain;
-            memcpy(out_best, out_ascent->hosted, idn->item_count * sizeof *out_best);
-        }
-        bound = fmin(bound, gain + es_online_slack(out_ascent));
-        es_ascent_climb(out_ascent);
-    }
-    *out_bound = bound;
-    return ES_OK;
-}
-
-static int by_density(const void *left, const void *right)
-{
-    const double *a = left;
-    const double *b = right;
-    return (a[0] < b[0]) - (a[0] > b[0]);
-}
-
-double es_online_slack(const es_ascent *ascent)
-{
-    const es_idn *idn = ascent->idn;
-    double slack = 0;
-    for (uint32_t v = 0; v < idn->node_count; v++) {
-        uint32_t from = ascent->first[v];
-        uint32_t count = ascent->first[v + 1] - from;
-        double(*rows)[2] = malloc((count + 1) * sizeof *rows);
-        if (rows == NULL)
-            return (double)INFINITY;
-        for (uint32_t a = 0; a < count; a++) {
-            uint32_t item = ascent->list[from + a];
-            rows[a][0] = ascent->gradient[item] / ascent->size[from + a];
-            rows[a][1] = ascent->weight[from + a];
-            slack -= ascent->gradient[item] * ascent->hosted[item];
-        }
-        qsort(rows, count, sizeof *rows, by_density);
-        double room = ascent->budget[v];
-        for (uint32_t a = 0; a < count && room > 0; a++) {
-            slack += rows[a][0] * fmin(room, rows[a][1]);
-            room -= rows[a][1];
-        }
-        free(rows);
-    }
-    return slack;
-}
-
-enum { STEP, STEPS, OFFLINE_KEY_COUNT };
-
 es_status es_policy_infida_offline(const es_policy_given *given, const char *options,
                                    es_policy *out_policy, es_error *err)
 {
-    es_policy_key keys[OFFLINE_KEY_COUNT] = {
-        [STEP] = {"step", 6, 1e-6, 1e6}, [STEPS] = {"steps", 300, 1, 1e6}};
+    es_policy_key key = {"steps", 200, 1, 1e6};
     kept *own = NULL;
     es_ascent ascent;
     es_rounder rounder;
+    double gain = 0;
     double bound = 0;
-    ES_TRY(es_policy_keys("infida-offline", options, keys, OFFLINE_KEY_COUNT, err));
+    ES_TRY(es_policy_keys("infida-offline", options, &key, 1, err));
     ES_TRY(make_kept(given, &own, err));
-    ES_TRY(es_online_best_fixed(given->arena, given->idn, given->future, given->slot_count,
-                                (uint32_t)keys[STEPS].value, keys[STEP].value, &ascent,
-                                own->fraction, &bound, err));
+    ES_TRY(es_online_best(given->arena, given->idn, given->future, given->slot_count,
+                          (uint32_t)key.value, own->fraction, &gain, &bound, err));
+    ES_TRY(es_ascent_new(given->arena, given->idn, 1, 0, &ascent, err));
     ES_TRY(es_rounder_new(given->arena, &ascent, given->seed, &rounder, err));
     es_rounder_draw(&rounder, own->fraction, (es_round_opts){0}, 0, 1, own->copies);
     *out_policy = (es_policy){

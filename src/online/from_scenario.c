@@ -2,8 +2,9 @@
 #include "online/internal.h"
 
 enum { PATH_MAX_NODES = 64, OPTIONS_PER_CLASS_MAX = 20000 };
-#define FORBIDDEN_FACTOR 10 /* a refusal that is forbidden costs so many times the dearest option  \
-                             */
+#define FORBIDDEN_FACTOR                                                                           \
+    10 /* a refusal that is forbidden costs so many times the dearest option                       \
+        */
 
 typedef ES_ARRAY(es_idn_option) option_array;
 typedef ES_ARRAY(es_idn_item) item_array;

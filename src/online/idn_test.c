@@ -18,7 +18,9 @@ static const es_idn *vector_idn(es_arena *arena)
     static const double costs[] = {1, 3, 10};
     for (uint32_t k = 0; k < 3; k++)
         options[k] = (es_idn_option){.cost = costs[k],
-                                     .capacity = k == 0 ? 4 : k == 1 ? 5 : (double)INFINITY,
+                                     .capacity = k == 0   ? 4
+                                                 : k == 1 ? 5
+                                                          : (double)INFINITY,
                                      .group = ES_INDEX_NONE,
                                      .item_count = 1,
                                      .items = {k}};

@@ -264,14 +264,22 @@ void es_learner_learn(es_learner *learner, const double *losses, const double *s
 /* What is left of budget j. */
 double es_learner_budget_left(const es_learner *learner, uint32_t j);
 
-/* ---- regret.c ---- */
+/* ---- regret.c, best.c ---- */
+
+/* The best fixed fractional allocation for demand[slots][types] that steps of mirror ascent find
+ * (three sizes of step, `steps` of each): out_best[item], its mean gain per slot, and an upper
+ * bound of that of every fixed allocation, whole or fractional. Demand of more than 64 distinct
+ * slots is averaged over 64 stretches; the bound then holds for the averaged one. */
+es_status es_online_best(es_arena *arena, const es_idn *idn, const double *demand, uint32_t slots,
+                         uint32_t steps, double *out_best, double *out_gain, double *out_bound,
+                         es_error *err) ES_MUST_CHECK;
 
 /* Bound of the (1 - 1/e)-regret of INFIDA with its best constant step over slots (spec §1.4,
  * derived): psi * theta * sqrt(2 T sum_v D_v sum_v b_v). theta: the largest |gradient| / size. */
 double es_online_regret_bound(const es_idn *idn, double theta, uint32_t slot_count);
 
-/* Slope of log regret over log slot, least squares over slots from count / 16 at points spaced
- * evenly in the logarithm; NAN where fewer than 4 of them are positive. */
-double es_online_slope(const double *regret, size_t count);
+/* Slope of log regret over log slot: least squares over the points from the last slot / 16 on
+ * (space them evenly in the logarithm); NAN where fewer than 4 of them are positive. */
+double es_online_slope(const double *slots, const double *regret, size_t count);
 
 #endif

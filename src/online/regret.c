@@ -20,30 +20,24 @@ double es_online_regret_bound(const es_idn *idn, double theta, uint32_t slot_cou
     return (1 - exp(-1)) * theta * sqrt(2.0 * slot_count * divergence * budgets);
 }
 
-double es_online_slope(const double *regret, size_t count)
+double es_online_slope(const double *slots, const double *regret, size_t count)
 {
-    enum { POINTS = 24 };
     double sum_x = 0;
     double sum_y = 0;
     double sum_xx = 0;
     double sum_xy = 0;
-    size_t used = 0;
-    size_t before = SIZE_MAX;
-    for (int i = 0; i < POINTS && count >= 16; i++) {
-        size_t slot = (size_t)((double)count * pow(16, (double)(i - POINTS + 1) / (POINTS - 1)));
-        slot = slot > 0 ? slot - 1 : 0;
-        if (slot == before || !(regret[slot] > 0))
+    double n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (slots[i] * 16 < slots[count - 1] || !(regret[i] > 0))
             continue;
-        before = slot;
-        double x = log((double)slot + 1);
-        double y = log(regret[slot]);
+        double x = log(slots[i]);
+        double y = log(regret[i]);
         sum_x += x;
         sum_y += y;
         sum_xx += x * x;
         sum_xy += x * y;
-        used++;
+        n += 1;
     }
-    double n = (double)used;
     double spread = n * sum_xx - sum_x * sum_x;
-    return used >= 4 && spread > 0 ? (n * sum_xy - sum_x * sum_y) / spread : (double)NAN;
+    return n >= 4 && spread > 0 ? (n * sum_xy - sum_x * sum_y) / spread : (double)NAN;
 }

@@ -12,6 +12,7 @@
 #define ES_SIMULATE_SIMULATE_H
 
 #include "outcome/outcome.h"
+#include "simulate/control.h"
 
 typedef struct es_simulate_opts {
     const char *label; /* of the outcome; default "plan" */
