@@ -7,6 +7,7 @@
 #ifndef ES_REPORT_REPORT_H
 #define ES_REPORT_REPORT_H
 
+#include "footprint/footprint.h"
 #include "outcome/outcome.h"
 #include "schedule/schedule.h"
 
@@ -71,5 +72,38 @@ typedef struct es_schedule_report {
 
 /* A whole page like that of es_report_html. */
 void es_report_schedule(const es_schedule_report *report, es_text *out);
+
+/* ---- footprints ---- */
+
+typedef struct es_report_footprint_case {
+    const char *label;
+    const es_footprint *footprint;
+    double quality;   /* mean of the served; NAN: not known */
+    const char *note; /* what a baseline ignores; or NULL */
+} es_report_footprint_case;
+
+/* What case `of` saves against case `than`. */
+typedef struct es_report_saving {
+    size_t of, than;
+} es_report_saving;
+
+typedef struct es_report_footprints {
+    const char *title;
+    size_t case_count;
+    const es_report_footprint_case *cases; /* all comparable: es_footprint_comparable */
+    size_t saving_count;
+    const es_report_saving *savings;
+    double growth;         /* of demand per year, e.g. 0.2; 0: not asked */
+    const es_front *front; /* drawn on the page; may be NULL */
+    const char *made_by;   /* may be NULL */
+} es_report_footprints;
+
+/* A table for the terminal, with boundary and sources beside it. */
+void es_report_footprint_text(const es_report_footprints *report, es_text *out);
+/* The document estran-footprint (docs/reference/footprint.md). */
+void es_report_footprint_json(const es_report_footprints *report, es_text *out);
+/* A page, and a picture of its own: grams per unit by place and cause, with low and high. */
+void es_report_footprint_html(const es_report_footprints *report, es_text *out);
+void es_report_footprint_svg(const es_report_footprints *report, es_text *out);
 
 #endif
