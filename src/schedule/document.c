@@ -159,17 +159,15 @@ static es_status read_lists(es_arena *arena, const es_doc *root, const es_machin
     return ES_OK;
 }
 
-es_status es_schedule_load(es_arena *arena, const char *path, const es_tasks *tasks,
+static es_status read_root(es_arena *arena, const es_doc *root, const es_tasks *tasks,
                            const es_machines *machines, const es_schedule **out_schedule,
                            es_error *err)
 {
-    const es_doc *root = NULL;
     const char *unit = NULL;
     size_t method = 0;
     es_schedule *out = ES_TAKE_ONE(arena, es_schedule);
     if (out == NULL)
         return es_arena_full(arena, "schedule", err);
-    ES_TRY(es_doc_read(arena, path, ES_SCHEDULE_FILE_MAX, &root, err));
     ES_TRY(es_doc_expect_map(root, err));
     ES_TRY(es_doc_expect_format(root, FORMAT, VERSION, err));
     ES_TRY(ES_DOC_EXPECT_KEYS(root, err, "format", "version", "method", "optimal", "discrete",
@@ -193,4 +191,22 @@ es_status es_schedule_load(es_arena *arena, const char *path, const es_tasks *ta
     ES_TRY(read_lists(arena, root, machines, out, err));
     *out_schedule = out;
     return ES_OK;
+}
+
+es_status es_schedule_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
+                            const es_tasks *tasks, const es_machines *machines,
+                            const es_schedule **out_schedule, es_error *err)
+{
+    const es_doc *root = NULL;
+    ES_TRY(es_doc_parse_json(arena, name, bytes, size, &root, err));
+    return read_root(arena, root, tasks, machines, out_schedule, err);
+}
+
+es_status es_schedule_load(es_arena *arena, const char *path, const es_tasks *tasks,
+                           const es_machines *machines, const es_schedule **out_schedule,
+                           es_error *err)
+{
+    const es_doc *root = NULL;
+    ES_TRY(es_doc_read(arena, path, ES_SCHEDULE_FILE_MAX, &root, err));
+    return read_root(arena, root, tasks, machines, out_schedule, err);
 }

@@ -15,20 +15,54 @@ typedef struct zone {
 
 typedef struct reader {
     es_arena *arena;
+    const char *folder; /* of the document; NULL: it names no files */
     ES_ARRAY(zone) zones;
     ES_ARRAY(es_machine) machines;
     es_error *err;
 } reader;
 
-/* A number or a list of them. *out [count] lives in the arena; count 0: absent. */
-static es_status read_series(reader *r, const es_doc *doc, const char *key, double **out,
-                             size_t *out_count)
+/* { file, column, from_s, count, scale }: means over count periods of a table. A joule is never
+ * worth wasting, so that prices below 0 count as 0. */
+static es_status read_table(reader *r, const es_doc *doc, double period_s, double **out,
+                            size_t *out_count)
+{
+    const char *file = NULL;
+    const char *column = NULL;
+    double from_s = 0.0;
+    double scale = 1.0;
+    int64_t count = 24;
+    const es_series *series = NULL;
+    ES_TRY(ES_DOC_EXPECT_KEYS(doc, r->err, "file", "column", "from_s", "count", "scale"));
+    ES_TRY(es_doc_need_text(doc, "file", &file, r->err));
+    ES_TRY(es_doc_get_text(doc, "column", &column, r->err));
+    ES_TRY(es_doc_get_number(doc, "from_s", 0.0, ES_TIME_MAX_S, &from_s, r->err));
+    ES_TRY(es_doc_get_int(doc, "count", 1, PERIODS_MAX, &count, r->err));
+    ES_TRY(es_doc_get_number(doc, "scale", 0.0, 1e9, &scale, r->err));
+    if (r->folder == NULL)
+        return es_doc_fail(doc, r->err, "only a document that is a file may name another");
+    char *path = es_file_join(r->arena, r->folder, file);
+    *out = ES_TAKE_ARRAY(r->arena, double, (size_t)count);
+    if (path == NULL || *out == NULL)
+        return es_arena_full(r->arena, "zones", r->err);
+    ES_TRY(es_series_load(r->arena, path, column, from_s, &series, r->err));
+    for (int64_t i = 0; i < count; i++)
+        (*out)[i] = fmax(
+            scale * es_series_mean(series, (double)i * period_s, (double)(i + 1) * period_s), 0.0);
+    *out_count = (size_t)count;
+    return ES_OK;
+}
+
+/* A number, a list of them or a table. *out [count] lives in the arena; count 0: absent. */
+static es_status read_series(reader *r, const es_doc *doc, const char *key, double period_s,
+                             double **out, size_t *out_count)
 {
     const es_doc *value = es_doc_find(doc, key);
     *out_count = 0;
     *out = NULL;
     if (value == NULL || value->type == ES_DOC_NULL)
         return ES_OK;
+    if (value->type == ES_DOC_MAP)
+        return read_table(r, value, period_s, out, out_count);
     bool list = value->type == ES_DOC_LIST;
     size_t count = list ? value->as.list.count : 1;
     if (count == 0 || count > PERIODS_MAX)
@@ -54,10 +88,10 @@ static es_status read_periods(reader *r, const es_doc *doc, uint32_t *out_count,
     size_t price_count;
     double pue = 1.0;
     double period_s = 3600.0;
-    ES_TRY(read_series(r, doc, "carbon_gco2e_per_kwh", &carbon, &carbon_count));
-    ES_TRY(read_series(r, doc, "price_per_kwh", &price, &price_count));
     ES_TRY(es_doc_get_number(doc, "pue", 1.0, 100.0, &pue, r->err));
     ES_TRY(es_doc_get_number(doc, "period_s", 1e-6, ES_TIME_MAX_S, &period_s, r->err));
+    ES_TRY(read_series(r, doc, "carbon_gco2e_per_kwh", period_s, &carbon, &carbon_count));
+    ES_TRY(read_series(r, doc, "price_per_kwh", period_s, &price, &price_count));
     size_t count = carbon_count > price_count ? carbon_count : price_count;
     count = count > 0 ? count : 1;
     if ((carbon_count > 1 && carbon_count < count) || (price_count > 1 && price_count < count))
@@ -168,6 +202,25 @@ static es_status read_machine(reader *r, const es_doc *doc)
     return ES_OK;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static es_status check_names(reader *r, const es_doc *machines)
+{
+    const char **names = ES_TAKE_ARRAY(r->arena, const char *, r->machines.count);
+    if (names == NULL)
+        return es_arena_full(r->arena, "machines", r->err);
+    for (size_t i = 0; i < r->machines.count; i++)
+        names[i] = r->machines.items[i].name;
+    qsort(names, r->machines.count, sizeof *names, by_text);
+    for (size_t i = 1; i < r->machines.count; i++)
+        if (strcmp(names[i], names[i - 1]) == 0)
+            return es_doc_fail(machines, r->err, "machine '%s' is given twice", names[i]);
+    return ES_OK;
+}
+
 static es_status read_document(reader *r, const es_doc *root, const es_machines **out)
 {
     const es_doc *zones = NULL;
@@ -184,6 +237,7 @@ static es_status read_document(reader *r, const es_doc *root, const es_machines 
         ES_TRY(read_machine(r, machines->as.list.items[i]));
     if (r->machines.count == 0)
         return es_doc_fail(machines, r->err, "must name at least one machine");
+    ES_TRY(check_names(r, machines));
     es_machines *made = ES_TAKE_ONE(r->arena, es_machines);
     if (made == NULL)
         return es_arena_full(r->arena, "machines", r->err);
@@ -205,8 +259,10 @@ es_status es_machines_parse(es_arena *arena, const char *name, const char *bytes
 es_status es_machines_load(es_arena *arena, const char *path, const es_machines **out_machines,
                            es_error *err)
 {
-    reader r = {.arena = arena, .err = err};
+    reader r = {.arena = arena, .folder = es_file_folder(arena, path), .err = err};
     const es_doc *root = NULL;
+    if (r.folder == NULL)
+        return es_arena_full(arena, "machines", err);
     ES_TRY(es_doc_read(arena, path, ES_SCHEDULE_FILE_MAX, &root, err));
     return read_document(&r, root, out_machines);
 }

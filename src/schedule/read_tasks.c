@@ -9,6 +9,7 @@ enum { POINTS_MAX = 4096, NOTE_BYTES = 1 << 16 };
 typedef struct reader {
     es_arena *arena;
     bool hull;
+    const char *folder; /* of the document; NULL: it names no files */
     ES_ARRAY(es_curve) curves;
     ES_ARRAY(es_tasks_task) tasks;
     es_text *note;
@@ -98,24 +99,68 @@ static es_status read_task(reader *r, const es_doc *doc)
     return ES_OK;
 }
 
+/* Requests of a trace: each a task of one curve, due some time after it came. */
+static es_status read_trace(reader *r, const es_doc *doc)
+{
+    const char *file = NULL;
+    size_t format = ES_TRACE_CSV;
+    int64_t count_max = ES_TASKS_MAX;
+    double after_s = 0.0;
+    double from_s = 0.0;
+    es_tasks_task task = {0};
+    const es_trace *trace = NULL;
+    ES_TRY(ES_DOC_EXPECT_KEYS(doc, r->err, "file", "format", "curve", "deadline_after_s", "from_s",
+                              "count_max", "input_bytes"));
+    ES_TRY(es_doc_need_text(doc, "file", &file, r->err));
+    ES_TRY(es_doc_get_word(doc, "format", es_trace_format_names, ES_TRACE_FORMAT_COUNT, &format,
+                           r->err));
+    ES_TRY(find_curve(r, doc, &task.curve));
+    ES_TRY(es_doc_need_number(doc, "deadline_after_s", 1e-9, ES_TIME_MAX_S, &after_s, r->err));
+    ES_TRY(es_doc_get_number(doc, "from_s", 0.0, ES_TIME_MAX_S, &from_s, r->err));
+    ES_TRY(es_doc_get_int(doc, "count_max", 1, ES_TASKS_MAX, &count_max, r->err));
+    ES_TRY(es_doc_get_number(doc, "input_bytes", 0.0, ES_TIME_MAX_S, &task.input_bytes, r->err));
+    if (r->folder == NULL)
+        return es_doc_fail(doc, r->err, "only a document that is a file may name another");
+    char *path = es_file_join(r->arena, r->folder, file);
+    if (path == NULL)
+        return es_arena_full(r->arena, "traces", r->err);
+    ES_TRY(es_trace_load(r->arena, path, (es_trace_format)format, &trace, r->err));
+    int64_t taken = 0;
+    for (size_t i = 0; i < trace->count && taken < count_max; i++) {
+        task.arrival_s = es_s_from_ns(trace->times_ns[i]) - from_s;
+        task.deadline_s = task.arrival_s + after_s;
+        if (task.arrival_s < 0.0)
+            continue;
+        if (r->tasks.count == ES_TASKS_MAX)
+            return es_doc_fail(doc, r->err, "more than %d tasks", ES_TASKS_MAX);
+        taken++;
+        ES_TRY(ES_ARRAY_PUSH(r->arena, &r->tasks, task, "tasks", r->err));
+    }
+    return ES_OK;
+}
+
 static es_status read_document(reader *r, const es_doc *root, es_tasks *out)
 {
     const es_doc *curves = NULL;
     const es_doc *tasks = NULL;
+    const es_doc *traces = NULL;
     const char *unit = "work";
     ES_TRY(es_doc_expect_map(root, r->err));
     ES_TRY(es_doc_expect_format(root, "estran-tasks", 1, r->err));
     ES_TRY(ES_DOC_EXPECT_KEYS(root, r->err, "format", "version", "description", "work_unit",
-                              "curves", "tasks"));
+                              "curves", "tasks", "traces"));
     ES_TRY(es_doc_get_text(root, "work_unit", &unit, r->err));
     ES_TRY(es_doc_need_list(root, "curves", &curves, r->err));
-    ES_TRY(es_doc_need_list(root, "tasks", &tasks, r->err));
+    ES_TRY(es_doc_get_list(root, "tasks", &tasks, r->err));
+    ES_TRY(es_doc_get_list(root, "traces", &traces, r->err));
     for (size_t i = 0; i < curves->as.list.count; i++)
         ES_TRY(read_curve(r, curves->as.list.items[i]));
-    for (size_t i = 0; i < tasks->as.list.count; i++)
+    for (size_t i = 0; tasks != NULL && i < tasks->as.list.count; i++)
         ES_TRY(read_task(r, tasks->as.list.items[i]));
+    for (size_t i = 0; traces != NULL && i < traces->as.list.count; i++)
+        ES_TRY(read_trace(r, traces->as.list.items[i]));
     if (r->tasks.count == 0)
-        return es_doc_fail(tasks, r->err, "must name at least one task");
+        return es_doc_fail(tasks != NULL ? tasks : root, r->err, "must name at least one task");
     *out = (es_tasks){.work_unit = unit,
                       .curve_count = (uint32_t)r->curves.count,
                       .curves = r->curves.items,
@@ -124,26 +169,35 @@ static es_status read_document(reader *r, const es_doc *root, es_tasks *out)
     return ES_OK;
 }
 
-static es_status parse(es_arena *arena, const char *name, const char *bytes, size_t size, bool csv,
-                       bool hull, es_tasks *out, es_text *note, es_error *err)
+typedef struct source {
+    const char *name, *folder;
+    const char *bytes;
+    size_t size;
+    bool csv, hull;
+} source;
+
+static es_status parse(es_arena *arena, const source *from, es_tasks *out, es_text *note,
+                       es_error *err)
 {
-    if (csv)
-        return es_tasks_parse_csv(arena, name, bytes, size, hull, out, note, err);
-    reader r = {.arena = arena, .hull = hull, .note = note, .err = err};
+    if (from->csv)
+        return es_tasks_parse_csv(arena, from->name, from->bytes, from->size, from->hull, out, note,
+                                  err);
+    reader r = {
+        .arena = arena, .hull = from->hull, .folder = from->folder, .note = note, .err = err};
     const es_doc *root = NULL;
-    ES_TRY(es_doc_parse_yaml(arena, name, bytes, size, &root, err));
+    ES_TRY(es_doc_parse_yaml(arena, from->name, from->bytes, from->size, &root, err));
     return read_document(&r, root, out);
 }
 
-es_status es_tasks_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
-                         bool csv, bool hull, const es_tasks **out_tasks, es_error *err)
+static es_status parse_noted(es_arena *arena, const source *from, const es_tasks **out_tasks,
+                             es_error *err)
 {
     es_tasks *tasks = ES_TAKE_ONE(arena, es_tasks);
     if (tasks == NULL)
         return es_arena_full(arena, "tasks", err);
     es_text note;
     es_text_init(&note, NOTE_BYTES);
-    es_status status = parse(arena, name, bytes, size, csv, hull, tasks, &note, err);
+    es_status status = parse(arena, from, tasks, &note, err);
     if (status == ES_OK && note.size > 0) {
         tasks->note = es_arena_text(arena, es_text_get(&note));
         if (tasks->note == NULL)
@@ -155,14 +209,24 @@ es_status es_tasks_parse(es_arena *arena, const char *name, const char *bytes, s
     return status;
 }
 
+es_status es_tasks_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
+                         bool csv, bool hull, const es_tasks **out_tasks, es_error *err)
+{
+    source from = {.name = name, .bytes = bytes, .size = size, .csv = csv, .hull = hull};
+    return parse_noted(arena, &from, out_tasks, err);
+}
+
 es_status es_tasks_load(es_arena *arena, const char *path, bool hull, const es_tasks **out_tasks,
                         es_error *err)
 {
     char *bytes = NULL;
-    size_t size = 0;
-    ES_TRY(es_file_read_gz(arena, path, ES_SCHEDULE_FILE_MAX, &bytes, &size, err));
+    source from = {.name = path, .folder = es_file_folder(arena, path), .hull = hull};
+    if (from.folder == NULL)
+        return es_arena_full(arena, "tasks", err);
+    ES_TRY(es_file_read_gz(arena, path, ES_SCHEDULE_FILE_MAX, &bytes, &from.size, err));
+    from.bytes = bytes;
     size_t length = strlen(path);
-    bool csv = (length >= 4 && strcmp(path + length - 4, ".csv") == 0) ||
+    from.csv = (length >= 4 && strcmp(path + length - 4, ".csv") == 0) ||
                (length >= 7 && strcmp(path + length - 7, ".csv.gz") == 0);
-    return es_tasks_parse(arena, path, bytes, size, csv, hull, out_tasks, err);
+    return parse_noted(arena, &from, out_tasks, err);
 }

@@ -212,6 +212,9 @@ es_status es_schedule_from_scenario(es_arena *arena, const es_scenario *scenario
 
 void es_schedule_write(const es_schedule *schedule, const es_tasks *tasks,
                        const es_machines *machines, es_text *out);
+es_status es_schedule_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
+                            const es_tasks *tasks, const es_machines *machines,
+                            const es_schedule **out_schedule, es_error *err) ES_MUST_CHECK;
 es_status es_schedule_load(es_arena *arena, const char *path, const es_tasks *tasks,
                            const es_machines *machines, const es_schedule **out_schedule,
                            es_error *err) ES_MUST_CHECK;
