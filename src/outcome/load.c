@@ -296,7 +296,8 @@ static es_status load_node(es_outcome_loader *loader, const es_doc *map, size_t 
     size_t slot = 0;
     size_t node = 0;
     ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "what", "slot", "node", "busy_s", "duration_s", "idle_j",
-                              "dynamic_j", "loaded_bytes", "died"));
+                              "dynamic_j", "measured_j", "measured_source", "loaded_bytes",
+                              "died"));
     ES_TRY(need_index(map, "slot", loader->outcome->slot_count, &slot, err));
     ES_TRY(need_index(map, "node", loader->outcome->node_count, &node, err));
     *out_at = slot * loader->outcome->node_count + node;
@@ -306,6 +307,10 @@ static es_status load_node(es_outcome_loader *loader, const es_doc *map, size_t 
     ES_TRY(need_amount(map, "duration_s", &use->duration_s, err));
     ES_TRY(need_amount(map, "idle_j", &use->idle_j, err));
     ES_TRY(need_amount(map, "dynamic_j", &use->dynamic_j, err));
+    if (es_doc_find(map, "measured_j") != NULL || es_doc_find(map, "measured_source") != NULL) {
+        ES_TRY(need_amount(map, "measured_j", &use->measured_j, err));
+        ES_TRY(copy_text(loader->arena, map, "measured_source", &use->measured_source, err));
+    }
     ES_TRY(need_amount(map, "loaded_bytes", &use->model_bytes_loaded, err));
     ES_TRY(es_doc_need(map, "died", &died, err));
     return es_doc_get_bool(map, "died", &use->died, err);

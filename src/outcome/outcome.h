@@ -61,8 +61,11 @@ typedef struct es_node_use {
     double idle_g;     /* of idle_j, when has_idle_g; else at the node's constant grid */
     bool has_idle_g;
     double dynamic_j;
-    double model_bytes_loaded; /* model updates in this slot */
-    bool died;                 /* the node's process ended before it was told to */
+    double model_bytes_loaded;   /* model updates in this slot */
+    double measured_j;           /* of the node's process on the machine that ran it, above rest,
+                                    by counters; dynamic_j is what the scenario declares */
+    const char *measured_source; /* "rapl", "rapl+nvml", ...; NULL: no counters. Copied */
+    bool died;                   /* the node's process ended before it was told to */
 } es_node_use;
 
 /* Sums over a class and slot, or over all: what tables show. */

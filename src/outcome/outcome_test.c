@@ -67,6 +67,8 @@ static const es_outcome *busy_outcome(es_world *world)
                            .duration_s = 10,
                            .idle_j = 10,
                            .dynamic_j = 0.3,
+                           .measured_j = s == 5 ? 0.4 : 0,
+                           .measured_source = s == 5 ? "rapl+nvml" : NULL,
                            .model_bytes_loaded = s == 0 ? 1e6 : 0,
                            .died = s == 5};
         assert_ok_err(es_outcome_add_node(recorder, &use, &err), err);
@@ -270,6 +272,9 @@ static void written_loaded_written_is_the_same(void **state)
                 outcome->class_rows[1].latency_s_p50, 0);
     assert_true(isnan(loaded->slot_rows[11].latency_s_mean));
     assert_true(loaded->node_uses[5 * 3 + 2].died);
+    assert_string_equal(loaded->node_uses[5 * 3 + 2].measured_source, "rapl+nvml");
+    assert_near(loaded->node_uses[5 * 3 + 2].measured_j, 0.4, 0);
+    assert_null(loaded->node_uses[6 * 3].measured_source);
     assert_int_equal(loaded->seed, 42);
     es_text_done(&first);
     es_text_done(&second);

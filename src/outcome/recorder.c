@@ -232,11 +232,18 @@ es_status es_outcome_add_node(es_outcome_recorder *recorder, const es_node_use *
     ES_TRY(check_figure(what, "duration_s", use->duration_s, (double)INFINITY, err));
     ES_TRY(check_figure(what, "idle_j", use->idle_j, (double)INFINITY, err));
     ES_TRY(check_figure(what, "idle_g", use->has_idle_g ? use->idle_g : 0, (double)INFINITY, err));
+    ES_TRY(check_figure(what, "measured_j", use->measured_j, (double)INFINITY, err));
     ES_TRY(check_figure(what, "dynamic_j", use->dynamic_j, (double)INFINITY, err));
     ES_TRY(
         check_figure(what, "model_bytes_loaded", use->model_bytes_loaded, (double)INFINITY, err));
     es_node_use *sum =
         &recorder->node_uses[(size_t)use->slot * outcome->node_count + use->node.index];
+    if (use->measured_source != NULL && sum->measured_source == NULL) {
+        sum->measured_source = es_arena_text(recorder->arena, use->measured_source);
+        if (sum->measured_source == NULL)
+            return es_arena_full(recorder->arena, "node use", err);
+    }
+    sum->measured_j += use->measured_j;
     sum->busy_s += use->busy_s;
     sum->duration_s += use->duration_s;
     sum->idle_j += use->idle_j;

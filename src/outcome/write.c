@@ -113,6 +113,10 @@ static void write_node_use(const es_node_use *use, es_text *out)
     es_json_put_number(&json, "duration_s", use->duration_s);
     es_json_put_number(&json, "idle_j", use->idle_j);
     es_json_put_number(&json, "dynamic_j", use->dynamic_j);
+    if (use->measured_source != NULL) {
+        es_json_put_number(&json, "measured_j", use->measured_j);
+        es_json_put_text(&json, "measured_source", use->measured_source);
+    }
     es_json_put_number(&json, "loaded_bytes", use->model_bytes_loaded);
     es_json_put_bool(&json, "died", use->died);
     end_line(&json, out);

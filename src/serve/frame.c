@@ -165,6 +165,8 @@ void es_stats_encode(const es_stats *stats, uint8_t out[ES_STATS_SIZE])
     put_uint(out, stats->tag, 8);
     put_uint(out + 8, stats->busy_ns, 8);
     put_uint(out + 16, stats->waiting, 8);
+    put_uint(out + 24, stats->energy_uj, 8);
+    put_uint(out + 32, stats->energy_sources, 8);
 }
 
 es_status es_stats_decode(const uint8_t *bytes, size_t size, es_stats *out, es_error *err)
@@ -173,7 +175,9 @@ es_status es_stats_decode(const uint8_t *bytes, size_t size, es_stats *out, es_e
         return es_fail(err, ES_ERR_PARSE, "stats: %zu bytes must be %d", size, ES_STATS_SIZE);
     *out = (es_stats){.tag = get_uint(bytes, 8),
                       .busy_ns = get_uint(bytes + 8, 8),
-                      .waiting = get_uint(bytes + 16, 8)};
+                      .waiting = get_uint(bytes + 16, 8),
+                      .energy_uj = get_uint(bytes + 24, 8),
+                      .energy_sources = get_uint(bytes + 32, 8)};
     return ES_OK;
 }
 

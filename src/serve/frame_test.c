@@ -99,11 +99,11 @@ static void small_frames_read_back(void **state)
     es_hello_encode(&hello, bytes);
     assert_ok_err(es_hello_decode(bytes, ES_HELLO_SIZE, &got, &err), err);
     assert_memory_equal(&got, &hello, sizeof hello);
-    bytes[0] = 2;
+    bytes[0] = 1;
     assert_fails(es_hello_decode(bytes, ES_HELLO_SIZE, &got, &err), ES_ERR_UNSUPPORTED, err,
-                 "protocol version 2 must be 1");
+                 "protocol version 1 must be 2");
     assert_fails(es_hello_decode(bytes, 3, &got, &err), ES_ERR_PARSE, err, "must be 32");
-    es_stats stats = {.tag = 1, .busy_ns = 2, .waiting = 3};
+    es_stats stats = {.tag = 1, .busy_ns = 2, .waiting = 3, .energy_uj = 4, .energy_sources = 5};
     es_stats other;
     es_stats_encode(&stats, bytes);
     assert_ok_err(es_stats_decode(bytes, ES_STATS_SIZE, &other, &err), err);

@@ -52,7 +52,7 @@ enum {
     ES_FRAME_HEADER_SIZE = 12,
     ES_REQUEST_HEADER_SIZE = 192, /* a multiple of 64: tensors behind it stay aligned */
     ES_HELLO_SIZE = 32,
-    ES_STATS_SIZE = 24,
+    ES_STATS_SIZE = 40,
     ES_TOKEN_SIZE = 16,
     ES_FAILED_SIZE_MAX = 4 + ES_ERROR_SIZE,
     ES_CONFIG_SIZE_MAX = 64 << 20,
@@ -60,7 +60,7 @@ enum {
     ES_PAYLOAD_SIZE_MAX = 256 << 20, /* tensors of one message together */
     ES_RUN_NODE_MAX = 256,           /* processes of one run */
     ES_NODE_WORKERS_MAX = 64,
-    ES_PROTOCOL_VERSION = 1
+    ES_PROTOCOL_VERSION = 2
 };
 
 typedef struct es_frame_header {
@@ -109,9 +109,11 @@ es_status es_request_decode(const uint8_t *bytes, size_t size, es_request *out,
                             es_error *err) ES_MUST_CHECK;
 
 typedef struct es_stats {
-    uint64_t tag;     /* copied from the question */
-    uint64_t busy_ns; /* summed over workers since the start */
-    uint64_t waiting; /* requests in the queue */
+    uint64_t tag;            /* copied from the question */
+    uint64_t busy_ns;        /* summed over workers since the start */
+    uint64_t waiting;        /* requests in the queue */
+    uint64_t energy_uj;      /* of the process since the start, above rest, by counters */
+    uint64_t energy_sources; /* bit per es_meter_source; 0: no counters */
 } es_stats;
 
 void es_stats_encode(const es_stats *stats, uint8_t out[ES_STATS_SIZE]);

@@ -233,6 +233,8 @@ static void tell_stats(es_node_server *node, const es_message *message)
     int64_t now_ns = es_clock_now_ns(es_clock_system());
     stats.busy_ns = node->busy_ns;
     stats.waiting = node->jobs_out;
+    es_node_meter_read(node, true);
+    es_node_meter_tell(node, &stats);
     for (uint32_t i = 0; i < node->workers.count; i++) {
         int64_t since_ns = atomic_load(&node->workers.items[i].since_ns);
         if (since_ns > 0 && since_ns < now_ns)
@@ -364,6 +366,7 @@ static es_status loop(es_node_server *node, const volatile sig_atomic_t *stop, e
         for (int i = 0; i < count; i++)
             serve_event(node, &events[i]);
         feed_starved(node);
+        es_node_meter_read(node, false);
     }
     return ES_OK;
 }
@@ -414,6 +417,7 @@ static es_status start(es_node_server *node, es_error *err)
     if (node->arena == NULL || node->peers == NULL)
         return es_fail(err, ES_ERR_NOMEM, "no memory for the node");
     es_message_pool_init(&node->pool, POOL_CAP);
+    es_node_meter_start(node);
     node->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (node->epoll_fd < 0)
         return es_fail(err, ES_ERR_IO, "cannot make an event poll: %s", strerror(errno));

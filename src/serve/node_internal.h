@@ -7,6 +7,7 @@
 
 #include "base/queue.h"
 #include "internal.h"
+#include "meter/meter.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -131,6 +132,9 @@ typedef struct es_peer {
 
 enum { ES_NODE_PEER_MAX = 8192 };
 
+/* Joules of this process; NULL where the machine has no counters. */
+typedef struct es_node_meter es_node_meter;
+
 typedef struct es_node_server {
     es_node_opts opts;
     bool token_set;
@@ -152,7 +156,13 @@ typedef struct es_node_server {
     es_job *jobs_free;
     size_t jobs_out;  /* waiting, running, or finished and not yet collected */
     uint64_t busy_ns; /* of finished jobs */
+    es_node_meter *meter;
 } es_node_server;
+
+/* node_meter.c: looks for counters; reads them now, or when it is time to; fills the answer. */
+void es_node_meter_start(es_node_server *node);
+void es_node_meter_read(es_node_server *node, bool at_once);
+void es_node_meter_tell(const es_node_server *node, es_stats *stats);
 
 /* A message that is at this node now (message->when_ns): runs it, forwards it, or answers. Takes
  * the message over. */

@@ -328,6 +328,9 @@ void es_run_stats_in(es_run *run, uint32_t v, const es_message *message)
         stats.tag >= run->boundary_count || node->busy_s == NULL)
         return; /* nothing that was asked for */
     node->busy_s[stats.tag] = (double)stats.busy_ns * 1e-9;
+    if (stats.energy_sources != 0)
+        node->energy_j[stats.tag] = (double)stats.energy_uj * 1e-6;
+    node->energy_sources |= (uint32_t)stats.energy_sources;
     node->told++;
 }
 
@@ -356,10 +359,13 @@ static es_status prepare(es_run *run, es_error *err)
     }
     for (uint32_t v = 0; v < run->node_count; v++) {
         run->nodes[v].busy_s = ES_TAKE_ARRAY(run->arena, double, run->boundary_count);
-        if (run->nodes[v].busy_s == NULL)
+        run->nodes[v].energy_j = ES_TAKE_ARRAY(run->arena, double, run->boundary_count);
+        if (run->nodes[v].busy_s == NULL || run->nodes[v].energy_j == NULL)
             return es_arena_full(run->arena, "statistics of nodes", err);
-        for (uint32_t b = 0; b < run->boundary_count; b++)
+        for (uint32_t b = 0; b < run->boundary_count; b++) {
             run->nodes[v].busy_s[b] = (double)NAN;
+            run->nodes[v].energy_j[b] = (double)NAN;
+        }
     }
     return ES_OK;
 }

@@ -50,8 +50,10 @@ typedef struct es_run_node {
     es_config config;
     es_dtype *dtypes; /* [config.segment_count] of inputs */
     double *busy_s;   /* [boundary] since the start; NAN: not told */
-    uint32_t told;    /* boundaries answered */
-    bool hosts;       /* any segment */
+    double *energy_j; /* [boundary] by counters, since the start; NAN: not told */
+    uint32_t energy_sources;
+    uint32_t told; /* boundaries answered */
+    bool hosts;    /* any segment */
 } es_run_node;
 
 /* What requests of one task carry: its samples, or tensors of one type drawn by seed. */

@@ -1,3 +1,4 @@
+#include "meter/meter.h"
 #include "run_internal.h"
 
 #include <assert.h>
@@ -79,6 +80,14 @@ static double busy_between(const es_run_node *node, uint32_t slot)
     return after_s > before_s ? after_s - before_s : 0; /* false for NAN */
 }
 
+/* By the machine's counters; before the first update of a counter a node has used nothing yet. */
+static double measured_between(const es_run_node *node, uint32_t slot)
+{
+    double before_j = isnan(node->energy_j[slot]) && slot == 0 ? 0 : node->energy_j[slot];
+    double after_j = node->energy_j[slot + 1];
+    return after_j > before_j ? after_j - before_j : 0;
+}
+
 es_status es_run_record_nodes(es_run *run, es_error *err)
 {
     const es_scenario *scenario = run->scenario;
@@ -93,7 +102,13 @@ es_status es_run_record_nodes(es_run *run, es_error *err)
             double to_s = fmin(from_s + scenario->slot_s, run->duration_s);
             double on_s = fmax(0, fmin(to_s, alive_s) - from_s);
             double busy_s = busy_between(node, slot);
+            double measured_j = measured_between(node, slot);
+            es_meter_figure figure = {.known = true, .sources = node->energy_sources};
+            char source[64];
             es_node_use use = {
+                .measured_j = measured_j,
+                .measured_source =
+                    measured_j > 0 ? es_meter_figure_source(&figure, source, sizeof source) : NULL,
                 .slot = slot,
                 .node = {v},
                 .busy_s = busy_s,

@@ -22,6 +22,8 @@ typedef struct es_node_opts {
     const char *ort_library; /* NULL: the default search */
     const char *token;       /* 32 hexadecimal digits that every connection must show; NULL: the
                                 environment variable ESTRAN_NODE_TOKEN; unset: none */
+    const char *meter_root;  /* where sys and proc are; NULL: the environment variable
+                                ESTRAN_METER_ROOT; unset: this machine's */
 } es_node_opts;
 
 es_node_opts es_node_opts_default(void);
