@@ -6,13 +6,14 @@
 enum {
     WIDTH = 860,
     LEFT = 110,
-    RIGHT = 90,
+    RIGHT = 106,
     TOP = 34,
     FOOT = 56,
     ROW = 26,
     ROWS_MAX = 60,   /* machines shown; the others are counted */
-    BARS_MAX = 4000, /* tasks drawn each for itself; more are drawn as busy time */
+    BARS_MAX = 2000, /* tasks drawn each for itself; more are drawn as columns of busy time */
     SHADES = 7,
+    COLUMNS = 320, /* of a chart with more tasks than that */
     CURVE_WIDTH = 620,
     CURVE_HEIGHT = 380,
     NAME_SIZE = 96
@@ -24,7 +25,7 @@ static const char style[] =
     ".own text.tick{font-size:11px}.own .grid{stroke:#dde2e7}.own .base{stroke:#5a6672}"
     ".own .lane{fill:#f5f7f9}.own .shut{fill:#c6ced5}.own .edge{stroke:#b8c0c7;stroke-dasharray:2 "
     "3}"
-    ".own .bar{stroke:#fff;stroke-width:.6}.own .inside{fill:#fff;font-size:10px}"
+    ".own .wide{stroke:#fff;stroke-width:.6}.own .inside{fill:#fff;font-size:10px}"
     ".own .bound{fill:none;stroke:#d55e00;stroke-width:1.5;stroke-dasharray:5 4}"
     ".own .line{fill:none;stroke-width:2}.own .l0{stroke:#0072b2}.own .l1{stroke:#6b7680}"
     ".own circle{stroke:#fff;fill:#0072b2}.own .tagged{fill:#1b2127;font-size:11px}"
@@ -94,20 +95,19 @@ static void put_lane(es_svg *svg, const es_machines *machines, uint32_t r, const
 static void put_bars(es_svg *svg, const es_tasks *tasks, const es_machines *machines,
                      const es_schedule *schedule, const es_axis *x, uint32_t rows)
 {
-    uint32_t drawn = 0;
-    for (uint32_t i = 0; i < schedule->task_count && drawn < BARS_MAX; i++) {
+    for (uint32_t i = 0; i < schedule->task_count; i++) {
         const es_schedule_entry *entry = &schedule->entries[i];
         char class[16];
         char title[256];
         if (entry->machine == UINT32_MAX || entry->machine >= rows)
             continue;
-        (void)snprintf(class, sizeof class, "bar g%d", shade_of(tasks, schedule, i));
         task_title(tasks, machines, schedule, i, title);
         double left = es_axis_at(x, entry->start_s);
-        double width = es_axis_at(x, entry->end_s) - left;
+        double width = fmax(es_axis_at(x, entry->end_s) - left, 0.4);
+        (void)snprintf(class, sizeof class, "bar%s g%d", width > 4 ? " wide" : "",
+                       shade_of(tasks, schedule, i));
         es_svg_rect(svg, left, TOP + (double)entry->machine * ROW + 3, width, ROW - 6, 1, class,
                     title);
-        drawn++;
         if (tasks->tasks[i].name != NULL && width > 7.0 * (double)strlen(tasks->tasks[i].name) + 4)
             es_svg_text(svg, left + width / 2, TOP + (double)entry->machine * ROW + ROW / 2.0 + 4,
                         "middle", shade_of(tasks, schedule, i) >= 3 ? "inside" : "tagged",
@@ -115,10 +115,42 @@ static void put_bars(es_svg *svg, const es_tasks *tasks, const es_machines *mach
     }
 }
 
+/* Too many tasks for a bar each: columns in which a machine is busy, in their mean shade. */
+static void put_columns(es_svg *svg, const es_tasks *tasks, const es_schedule *schedule,
+                        const es_axis *x, uint32_t row)
+{
+    double busy_s[COLUMNS] = {0};
+    double shade[COLUMNS] = {0};
+    double column_s = x->high / COLUMNS;
+    for (uint32_t i = 0; i < schedule->task_count; i++) {
+        const es_schedule_entry *entry = &schedule->entries[i];
+        if (entry->machine != row)
+            continue;
+        int first = (int)fmin(fmax(entry->start_s / column_s, 0), COLUMNS - 1);
+        int last = (int)fmin(fmax(entry->end_s / column_s, 0), COLUMNS - 1);
+        for (int k = first; k <= last; k++) {
+            double part =
+                fmin(entry->end_s, (k + 1) * column_s) - fmax(entry->start_s, k * column_s);
+            busy_s[k] += fmax(part, 0);
+            shade[k] += fmax(part, 0) * shade_of(tasks, schedule, i);
+        }
+    }
+    for (int k = 0; k < COLUMNS; k++) {
+        char class[16];
+        if (busy_s[k] < 0.05 * column_s)
+            continue;
+        (void)snprintf(class, sizeof class, "g%d", (int)(shade[k] / busy_s[k] + 0.5));
+        double left = es_axis_at(x, k * column_s);
+        double height = (ROW - 6) * fmin(busy_s[k] / column_s, 1);
+        es_svg_rect(svg, left, TOP + (double)row * ROW + ROW - 3 - height,
+                    es_axis_at(x, (k + 1) * column_s) - left + 0.3, height, 0, class, NULL);
+    }
+}
+
 static void put_shades(es_svg *svg)
 {
-    double left = WIDTH - RIGHT + 16;
-    es_svg_text(svg, left, TOP - 12, "start", "name", "of all work", 0);
+    double left = WIDTH - RIGHT + 36;
+    es_svg_text(svg, WIDTH - 8, TOP - 12, "end", "name", "of all work", 0);
     for (int i = 0; i < SHADES; i++) {
         char class[16];
         char label[16];
@@ -149,10 +181,14 @@ void es_report_gantt(const es_tasks *tasks, const es_machines *machines,
     for (uint32_t r = 0; r < rows; r++)
         put_lane(&svg, machines, r, &x, horizon_s);
     es_svg_axis_x(&svg, &x, (es_box){LEFT, TOP, WIDTH - RIGHT, TOP + (double)rows * ROW}, "");
-    put_bars(&svg, tasks, machines, schedule, &x, rows);
+    if (placed <= BARS_MAX)
+        put_bars(&svg, tasks, machines, schedule, &x, rows);
+    for (uint32_t r = 0; placed > BARS_MAX && r < rows; r++)
+        put_columns(&svg, tasks, schedule, &x, r);
     put_shades(&svg);
     (void)snprintf(note, sizeof note, "time, s; %u of %u tasks run%s%s", placed,
-                   schedule->task_count, placed > BARS_MAX ? "; the first ones drawn" : "",
+                   schedule->task_count,
+                   placed > BARS_MAX ? "; height: share of the time busy" : "",
                    rows < schedule->machine_count ? "; the first machines shown" : "");
     es_svg_text(&svg, (LEFT + WIDTH - RIGHT) / 2.0, TOP + (double)rows * ROW + 34, "middle", "name",
                 note, 0);
