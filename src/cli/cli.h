@@ -74,8 +74,8 @@ enum { ES_CLI_OPTIONS_SIZE = 512, ES_CLI_FILES_MAX = 4096 };
 
 /* The verbs, in the order of the help. */
 extern const es_verb es_verb_import, es_verb_profile, es_verb_cut, es_verb_plan, es_verb_pareto,
-    es_verb_schedule, es_verb_run, es_verb_simulate, es_verb_node, es_verb_report, es_verb_meter,
-    es_verb_footprint, es_verb_advise, es_verb_check;
+    es_verb_schedule, es_verb_run, es_verb_simulate, es_verb_node, es_verb_report, es_verb_compare,
+    es_verb_meter, es_verb_footprint, es_verb_advise, es_verb_check;
 
 /* options.c: fills options (zeroed, verb->options_size bytes) and cli's common options from
  * argv[0..argc), files get the rest. *out_help is set when -h or --help was given. */
@@ -86,6 +86,10 @@ es_status es_cli_parse(const es_verb *verb, es_cli *cli, int argc, char **argv, 
 /* help.c */
 void es_cli_help(const es_verb *const *verbs, size_t count, es_text *out);
 void es_cli_verb_help(const es_verb *verb, es_text *out);
+
+/* compare.c: "a,b,c" into out_items[max]. */
+es_status es_cli_policies(es_cli *cli, const char *list, const char **out_items, size_t max,
+                          size_t *out_count, es_error *err) ES_MUST_CHECK;
 
 /* output.c: talk and data. */
 void es_cli_say(const es_cli *cli, const char *format, ...) ES_PRINTF(2, 3); /* unless quiet */

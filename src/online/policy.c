@@ -15,6 +15,7 @@ static const row rows[] = {
     {"replan", es_policy_replan, false, "plan anew every few slots from what was seen"},
     {"lru", es_policy_lru, false, "models of the tasks seen last"},
     {"lfu", es_policy_lfu, false, "models of the tasks seen most"},
+    {"hottest", es_policy_hottest, false, "what saved most in the last slot, per byte"},
     {"random", es_policy_random, false, "whatever fits, drawn once"},
     {"device-only", es_policy_device_only, false, "greedy on devices alone"},
     {"edge-only", es_policy_edge_only, false, "greedy on the edge alone"},

@@ -28,8 +28,10 @@ double es_online_slope(const double *slots, const double *regret, size_t count)
     double sum_xy = 0;
     double n = 0;
     for (size_t i = 0; i < count; i++) {
-        if (slots[i] * 16 < slots[count - 1] || !(regret[i] > 0))
+        if (slots[i] * 16 < slots[count - 1])
             continue;
+        if (!(regret[i] > 0))
+            return (double)NAN;
         double x = log(slots[i]);
         double y = log(regret[i]);
         sum_x += x;

@@ -9,6 +9,7 @@
 
 #include "footprint/footprint.h"
 #include "outcome/outcome.h"
+#include "report/compare.h"
 #include "schedule/schedule.h"
 
 /* One column of the comparison: a plan, what was predicted for it, what happened. */
@@ -79,6 +80,7 @@ typedef struct es_report_footprint_case {
     const char *label;
     const es_footprint *footprint;
     double quality;   /* mean of the served; NAN: not known */
+    double served;    /* requests; savings in total are told where two serve the same */
     const char *note; /* what a baseline ignores; or NULL */
 } es_report_footprint_case;
 

@@ -50,8 +50,8 @@ es_status es_sim_follow(es_arena *arena, es_sim *sim, const es_plan *plan, es_er
     const es_scenario *scenario = sim->scenario;
     uint32_t nodes = es_network_node_count(scenario->network);
     sim->plan = plan;
-    ES_TRY(es_sim_paths(arena, scenario, plan, sim->opts.overhead_s, &sim->paths, &sim->refused,
-                        err));
+    ES_TRY(
+        es_sim_paths(arena, scenario, plan, sim->opts.overhead_s, &sim->paths, &sim->refused, err));
     memset(sim->hosts, 0, nodes * sizeof *sim->hosts);
     for (size_t i = 0; i < plan->placement_count; i++) {
         es_placement placement = plan->placements[i];
