@@ -104,7 +104,8 @@ static es_status read_series(es_demand_reader *demand, const es_doc *map, es_rat
                                           &profile->period_s, err));
     es_reader *reader = demand->reader;
     const es_series *series = NULL;
-    ES_TRY(es_series_load(reader->arena, path, column, from_s, &series, err));
+    es_status status = es_series_load(reader->arena, path, column, from_s, &series, err);
+    ES_TRY(es_scenario_field_at(es_doc_find(map, "file"), status, err));
     double end_s = reader->scenario->slot_s * reader->scenario->slot_count;
     if (profile->period_s > 0)
         end_s = profile->period_s;
@@ -248,7 +249,9 @@ static es_status read_trace(es_demand_reader *demand, const es_doc *map, es_erro
                            err));
     ES_TRY(es_doc_get_text(given, "class", &loaded.class_name, err));
     loaded.place = given;
-    ES_TRY(es_trace_load(reader->scratch, path, (es_trace_format)format, &loaded.trace, err));
+    es_status status =
+        es_trace_load(reader->scratch, path, (es_trace_format)format, &loaded.trace, err);
+    ES_TRY(es_scenario_field_at(es_doc_find(given, "file"), status, err));
     if (loaded.class_name != NULL && loaded.trace->classes == NULL)
         return es_doc_fail(es_doc_find(given, "class"), err, "format %s has no classes",
                            es_trace_format_names[format]);

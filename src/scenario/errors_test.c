@@ -319,6 +319,70 @@ static void test_demand(void **state)
     CHECK(cases);
 }
 
+#define ENTRY "demand: [{task: t, at: a, rate_rps: 1, "
+
+static void test_demand_over_time(void **state)
+{
+    (void)state;
+    const bad_case cases[] = {
+        {DEMAND, ENTRY "profile: [{kind: weekly}]}]", "demand[0].profile[0].kind: "},
+        {DEMAND, ENTRY "profile: [{kind: on-off, on_s: 1}]}]",
+         "demand[0].profile[0]: missing key 'off_s'"},
+        {DEMAND, ENTRY "profile: [{kind: on-off, on_s: 1, off_s: 0}]}]",
+         "demand[0].profile[0].off_s: 0 must be > 0"},
+        {DEMAND, ENTRY "profile: [{kind: diurnal, depth: 2}]}]",
+         "demand[0].profile[0].depth: 2 must be between 0 and 1"},
+        {DEMAND, ENTRY "profile: [{kind: diurnal, start_s: 2}]}]",
+         "demand[0].profile[0]: unknown key 'start_s'"},
+        {DEMAND, ENTRY "profile: [{kind: popularity}]}]", "popularity is a key of the entry"},
+        {DEMAND,
+         ENTRY "profile: [{kind: on-off, on_s: 1, off_s: 1}, {kind: on-off, on_s: 1, off_s: 1}]}]",
+         "demand[0].profile[1]: there is an on-off profile already"},
+        {DEMAND, ENTRY "profile: [{kind: series, file: '-'}]}]", "standard input is no table file"},
+        {DEMAND, ENTRY "popularity: {exponent: 1}}]", "popularity: needs a list of tasks"},
+        {DEMAND, "demand: [{task: [t], at: a, rate_rps: 1}]", "missing key 'popularity'"},
+        {DEMAND, "demand: [{task: [t, x], at: a, rate_rps: 1, popularity: {}}]",
+         "demand[0].task[1]: no task is called 'x'"},
+        {DEMAND, "demand: [{task: [t], at: a, rate_rps: 1, popularity: {change: slides}}]",
+         "'slides' must be one of fixed, sliding"},
+        {DEMAND, ENTRY "priority: 4}]", "demand[0].priority: 4 must be between 0 and 3"},
+        {DEMAND, ENTRY "arrivals: constant, devices: {count: 3}}]", "arrivals must be poisson"},
+        {DEMAND, ENTRY "devices: {count: 0}}]", "demand[0].devices.count: 0 must be between 1"},
+        {DEMAND, ENTRY "devices: {count: 1, battery_j: -1}}]", "demand[0].devices.battery_j: -1"},
+        {DEMAND, ENTRY "trace: {file: x}}]", "demand[0].trace: needs arrivals: trace"},
+        {DEMAND, "demand: [{task: t, at: a, arrivals: trace}]", "needs trace: {file: ...}"},
+        {DEMAND, ENTRY "arrivals: trace, trace: {file: x}}]", "a trace says itself when"},
+    };
+    CHECK(cases);
+}
+
+static void test_events(void **state)
+{
+    (void)state;
+    const bad_case cases[] = {
+        {EXTRA, "events: 5", "events: "},
+        {EXTRA, "events: {node: []}", "did you mean 'nodes'?"},
+        {EXTRA, "events: {nodes: [{queue_max: 1}]}", "events.nodes[0]: missing key 'at'"},
+        {EXTRA, "events: {nodes: [{at: z9}]}", "no node is called 'z9'"},
+        {EXTRA, "events: {nodes: [{at: a}, {at: [b, a]}]}",
+         "events.nodes[1].at[1]: node 'a' came before"},
+        {EXTRA, "events: {nodes: [{at: a, queue_max: -1}]}", "queue_max: -1 must be between 0"},
+        {EXTRA, "events: {nodes: [{at: a, service: normal}]}", "events.nodes[0].service: "},
+        {EXTRA, "events: {nodes: [{at: a, failure_mean_s: 5}]}",
+         "events.nodes[0]: give failure_mean_s and repair_mean_s, or neither"},
+        {EXTRA, "events: {nodes: [{at: a, batch: {wait_ms: 5}}]}", "batch: missing key 'max'"},
+        {EXTRA, "events: {nodes: [{at: a, batch: {max: 5, growth: 2}}]}",
+         "growth: 2 must be between 0 and 1"},
+        {EXTRA, "events: {nodes: [{at: a, battery_j: 0}]}", "battery_j: 0 must be > 0"},
+        {EXTRA, "events: {nodes: [{at: a, sleep: {wake_ms: 5}}]}", "sleep: missing key 'after_s'"},
+        {EXTRA, "events: {nodes: [{at: a, carbon: {file: no-such.csv}}]}",
+         "carbon.file: cannot open 'no-such.csv'"},
+        {EXTRA, "events: {links: [{between: [a]}]}", "between joins 2 nodes, not 1"},
+        {EXTRA, "events: {links: [{between: [a, a]}]}", "no link joins 'a' and 'a'"},
+    };
+    CHECK(cases);
+}
+
 /* Nodes that no pipeline can be reached from: only a can run s. */
 static void test_cut_off(void **state)
 {
@@ -353,7 +417,8 @@ int main(void)
         cmocka_unit_test(test_kinds),     cmocka_unit_test(test_nodes),
         cmocka_unit_test(test_links),     cmocka_unit_test(test_tasks_and_segments),
         cmocka_unit_test(test_pipelines), cmocka_unit_test(test_demand),
-        cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_demand_over_time),
+        cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,7 +65,8 @@ static es_status read_carbon(es_reader *reader, const es_doc *map, es_node_event
     ES_TRY(es_scenario_field_need_path(reader, carbon, &path, err));
     ES_TRY(es_doc_get_text(carbon, "column", &column, err));
     ES_TRY(es_doc_get_number(carbon, "from_s", 0, MEAN_S_MAX, &from_s, err));
-    return es_series_load(reader->arena, path, column, from_s, &node->carbon, err);
+    es_status status = es_series_load(reader->arena, path, column, from_s, &node->carbon, err);
+    return es_scenario_field_at(es_doc_find(carbon, "file"), status, err);
 }
 
 static es_status read_node(es_reader *reader, const es_doc *map, es_node_events *node,

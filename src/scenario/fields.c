@@ -66,7 +66,7 @@ es_status es_scenario_field_need_items(const es_doc *map, const char *key, const
 
 es_status es_scenario_field_at(const es_doc *value, es_status status, es_error *err)
 {
-    if (status != ES_ERR_ARG)
+    if (status != ES_ERR_ARG && status != ES_ERR_IO)
         return status;
     es_error lower = {.status = status};
     if (err != NULL)

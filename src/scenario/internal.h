@@ -116,7 +116,8 @@ es_status es_scenario_field_get_memory(const es_doc *map, double *out, es_error 
 /* A list under key with at least one item. */
 es_status es_scenario_field_need_items(const es_doc *map, const char *key, const es_doc **out,
                                        es_error *err) ES_MUST_CHECK;
-/* Gives status back; an ES_ERR_ARG of a lower module becomes a parse error at value. */
+/* Gives status back; an ES_ERR_ARG or ES_ERR_IO of a lower module becomes a parse error at
+ * value. */
 es_status es_scenario_field_at(const es_doc *value, es_status status, es_error *err) ES_MUST_CHECK;
 /* Zeroed memory or ES_ERR_NOMEM; use with an explicit type at the call. */
 es_status es_scenario_field_take(es_arena *arena, size_t count, size_t size, const char *what,
