@@ -96,7 +96,7 @@ static es_status advise_file(es_cli *cli, const options *chosen, const char *pat
     size_t left_out = 0;
     ES_TRY(es_small_load(cli->arena, path, &models, &count, &left_out, err));
     if (left_out > 0)
-        es_cli_say(cli, "%s: %zu rows without a size are left out", path, left_out);
+        es_cli_say(cli, "%s: rows left out for want of a size: %zu", path, left_out);
     for (size_t i = 0; i < count;) {
         size_t first = i;
         while (i < count && strcmp(models[i].task, models[first].task) == 0)

@@ -144,6 +144,7 @@ static es_status assemble(es_cli *cli, const es_footprint_cases *cases,
             (es_report_footprint_case){.label = one->label,
                                        .footprint = footprints[i],
                                        .quality = one->outcome->total.quality_mean,
+                                       .served = one->outcome->total.served,
                                        .note = one->note};
     }
     for (size_t i = 0; i < cases->saving_count; i++) {

@@ -48,34 +48,47 @@ static double mean_g_per_j(const es_scenario *scenario)
     return count > 0 ? sum / count / ES_JOULES_PER_KWH : 0;
 }
 
-/* The scenario weighed by joules or grams alone, each class at least as good as in outcome. Every
- * request must be served. */
-static es_status weigh(es_cli *cli, const es_scenario *scenario, const es_outcome *outcome,
-                       size_t minimise, es_scenario *out, es_error *err)
+/* The classes that outcome served, at the rate at which it did, each at least as good as there: the
+ * same work at equal quality. A baseline may fall short of the scenario's own least quality, and is
+ * then met where it stands. */
+static es_status same_work(es_cli *cli, const es_scenario *scenario, const es_outcome *outcome,
+                           es_scenario *out, es_error *err)
 {
     es_class *classes = ES_TAKE_ARRAY(cli->arena, es_class, scenario->class_count);
-    es_segment *segments = ES_TAKE_ARRAY(cli->arena, es_segment, scenario->segment_count);
-    if (classes == NULL || segments == NULL)
+    if (classes == NULL)
         return es_arena_full(cli->arena, "classes", err);
-    memcpy(classes, scenario->classes, scenario->class_count * sizeof *classes);
-    memcpy(segments, scenario->segments, scenario->segment_count * sizeof *segments);
+    out->class_count = 0;
+    out->classes = classes;
     for (uint32_t c = 0; c < scenario->class_count; c++) {
-        double quality = outcome->class_rows[c].quality_mean;
-        if (isfinite(quality))
-            classes[c].quality_min = fmax(classes[c].quality_min, quality - QUALITY_SLACK);
+        const es_outcome_row *row = &outcome->class_rows[c];
+        if (!(row->served > 0))
+            continue;
+        es_class *class = &classes[out->class_count++];
+        *class = scenario->classes[c];
+        class->arrivals.rate_rps *= row->served / row->arrived;
+        class->quality_min = fmax(row->quality_mean - QUALITY_SLACK, 0);
     }
+    return ES_OK;
+}
+
+/* Weighed by joules or grams alone; every request must be served. */
+static es_status weigh(es_cli *cli, const es_scenario *scenario, size_t minimise, es_scenario *out,
+                       es_error *err)
+{
+    es_segment *segments = ES_TAKE_ARRAY(cli->arena, es_segment, scenario->segment_count);
+    if (segments == NULL)
+        return es_arena_full(cli->arena, "segments", err);
+    memcpy(segments, scenario->segments, scenario->segment_count * sizeof *segments);
     for (uint32_t s = 0; s < scenario->segment_count; s++)
         segments[s].hosting_per_s = 0;
-    *out = *scenario;
-    out->classes = classes;
     out->segments = segments;
     out->objective = (es_objective){.refusal_cost = (double)INFINITY};
-    if (minimise == ES_MINIMISE_ENERGY)
+    if (minimise == ES_MINIMISE_ENERGY) {
         out->objective.energy_per_j = out->objective.idle_per_j = WEIGHT;
-    else {
-        out->objective.carbon_per_g = CARBON_WEIGHT;
-        out->objective.idle_per_j = CARBON_WEIGHT * mean_g_per_j(scenario);
+        return ES_OK;
     }
+    out->objective.carbon_per_g = CARBON_WEIGHT;
+    out->objective.idle_per_j = CARBON_WEIGHT * mean_g_per_j(scenario);
     return ES_OK;
 }
 
@@ -83,20 +96,18 @@ static es_status add_least(es_cli *cli, const es_scenario *scenario, size_t mini
                            const char *against, es_footprint_cases *cases, es_error *err)
 {
     size_t base = cases->count - 1;
-    es_scenario weighed;
-    if (cases->items[base].outcome == NULL)
+    const es_outcome *outcome = cases->items[base].outcome;
+    if (outcome == NULL || !(outcome->total.served > 0))
         return ES_OK;
-    ES_TRY(weigh(cli, scenario, cases->items[base].outcome, minimise, &weighed, err));
+    es_scenario *weighed = ES_TAKE_ONE(cli->arena, es_scenario);
     char *label = es_arena_format(cli->arena, "least %s >= %s",
                                   minimise == ES_MINIMISE_ENERGY ? "energy" : "CO2e", against);
-    if (label == NULL)
-        return es_arena_full(cli->arena, "labels", err);
-    /* read again by the simulator through the arena's copy */
-    es_scenario *kept = ES_TAKE_ONE(cli->arena, es_scenario);
-    if (kept == NULL)
+    if (weighed == NULL || label == NULL)
         return es_arena_full(cli->arena, "scenario", err);
-    *kept = weighed;
-    ES_TRY(add(cli, kept, ES_PLAN_AUTO, label, cases, err));
+    *weighed = *scenario;
+    ES_TRY(same_work(cli, scenario, outcome, weighed, err));
+    ES_TRY(weigh(cli, scenario, minimise, weighed, err));
+    ES_TRY(add(cli, weighed, ES_PLAN_AUTO, label, cases, err));
     if (cases->items[base + 1].outcome != NULL)
         cases->savings[cases->saving_count++] = (es_report_saving){base + 1, base};
     return ES_OK;

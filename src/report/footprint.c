@@ -5,20 +5,23 @@
 
 #include <math.h>
 
+#define SERVED_TOLERANCE 1e-3 /* relative */
+#define SAME_PERCENT 0.05
+
 /* Many cases get their values only; the ends are in the document and on the page. */
-enum { LABEL_WIDTH = 26, CELL_WIDTH = 24, CASES_WIDE = 3 };
+enum { LABEL_WIDTH = 24, CELL_WIDTH = 26, CASES_WIDE = 3 };
 
 const es_foot_info es_foot_figures[ES_FOOT_FIGURE_COUNT] = {
-    [ES_FOOT_ENERGY] = {"energy", "energy_j", "J", false},
-    [ES_FOOT_GWP] = {"CO2e", "gwp_gco2e", "g", false},
-    [ES_FOOT_GWP_DYNAMIC] = {"by requests", "gwp_dynamic_gco2e", "g", true},
-    [ES_FOOT_GWP_IDLE] = {"by idling", "gwp_idle_gco2e", "g", true},
-    [ES_FOOT_GWP_EMBODIED] = {"by making", "gwp_embodied_gco2e", "g", true},
-    [ES_FOOT_ADPE] = {"minerals, metals", "adpe_kgsbe", "kgSbe", false},
-    [ES_FOOT_PE] = {"primary energy", "pe_mj", "MJ", false},
-    [ES_FOOT_WATER] = {"water", "water_l", "L", false},
-    [ES_FOOT_YEAR_ENERGY] = {"energy of a year", "year_energy_kwh", "kWh", false},
-    [ES_FOOT_YEAR_GWP] = {"CO2e of a year", "year_gwp_kgco2e", "kg", false},
+    [ES_FOOT_ENERGY] = {"energy", "energy_j", "J", 1, false},
+    [ES_FOOT_GWP] = {"CO2e", "gwp_gco2e", "g", 1, false},
+    [ES_FOOT_GWP_DYNAMIC] = {"by requests", "gwp_dynamic_gco2e", "g", 1, true},
+    [ES_FOOT_GWP_IDLE] = {"by idling", "gwp_idle_gco2e", "g", 1, true},
+    [ES_FOOT_GWP_EMBODIED] = {"by making", "gwp_embodied_gco2e", "g", 1, true},
+    [ES_FOOT_ADPE] = {"minerals, metals", "adpe_kgsbe", "gSbe", 1e3, false},
+    [ES_FOOT_PE] = {"primary energy", "pe_mj", "J", 1e6, false},
+    [ES_FOOT_WATER] = {"water", "water_l", "L", 1, false},
+    [ES_FOOT_YEAR_ENERGY] = {"energy of a year", "year_energy_kwh", "kWh", 1, false},
+    [ES_FOOT_YEAR_GWP] = {"CO2e of a year", "year_gwp_kgco2e", "kg", 1, false},
 };
 
 static es_estimate energy_of(const es_footprint *footprint)
@@ -75,17 +78,17 @@ double es_foot_scale(const es_report_footprints *report, es_foot_figure figure, 
     static const struct {
         double factor;
         const char *prefix;
-    } scales[] = {{1e-6, "M"},       {1e-3, "k"}, {1, ""},    {1e3, "m"},
-                  {1e6, "\xc2\xb5"}, {1e9, "n"},  {1e12, "p"}};
+    } scales[] = {{1e-6, "M"},       {1e-3, "k"}, {1, ""},     {1e3, "m"},
+                  {1e6, "\xc2\xb5"}, {1e9, "n"},  {1e12, "p"}, {1e15, "f"}};
     const es_foot_info *info = &es_foot_figures[figure];
-    /* parts share the unit of the whole; kilograms, mega and years keep theirs */
-    bool fixed = info->unit[0] == 'k' || info->unit[0] == 'M';
+    /* parts share the unit of the whole; what is in thousands keeps it */
+    bool fixed = info->unit[0] == 'k';
     double largest = 0;
     for (size_t i = 0; i < report->case_count; i++) {
         double value =
             es_foot_value(report->cases[i].footprint, info->part ? ES_FOOT_GWP : figure).value;
         if (isfinite(value))
-            largest = fmax(largest, value);
+            largest = fmax(largest, value * info->factor);
     }
     size_t at = 2;
     while (!fixed && largest > 0 && at + 1 < sizeof scales / sizeof scales[0] &&
@@ -94,7 +97,7 @@ double es_foot_scale(const es_report_footprints *report, es_foot_figure figure, 
     while (!fixed && at > 1 && largest * scales[at].factor >= 1e4)
         at--;
     (void)snprintf(unit, 32, "%s%s", scales[at].prefix, info->unit);
-    return scales[at].factor;
+    return scales[at].factor * info->factor;
 }
 
 /* ---- text ---- */
@@ -107,12 +110,13 @@ static void put_cell(es_estimate value, double factor, bool wide, es_text *out)
     char cell[128];
     es_show_number(value.value * factor, middle);
     if (wide && es_estimate_known(value) && value.high > value.low)
-        (void)snprintf(cell, sizeof cell, "%s (%s to %s)", middle,
+        (void)snprintf(cell, sizeof cell, "%s (%s\xe2\x80\x93%s)", middle,
                        es_show_number(value.low * factor, low),
                        es_show_number(value.high * factor, high));
     else
         (void)snprintf(cell, sizeof cell, "%s", middle);
-    es_put_terminal(out, cell, CELL_WIDTH, 1);
+    es_text_append(out, "  ");
+    es_put_terminal(out, cell, CELL_WIDTH - 2, 1);
 }
 
 static void put_row(const es_report_footprints *report, es_foot_figure figure, es_text *out)
@@ -131,11 +135,13 @@ static void put_row(const es_report_footprints *report, es_foot_figure figure, e
 
 static void put_quality(const es_report_footprints *report, es_text *out)
 {
+    es_put_terminal(out, "requests served", LABEL_WIDTH, -1);
+    for (size_t i = 0; i < report->case_count; i++)
+        put_cell(es_estimate_exact(report->cases[i].served), 1, false, out);
+    es_text_append(out, "\n");
     es_put_terminal(out, "mean quality, %", LABEL_WIDTH, -1);
-    for (size_t i = 0; i < report->case_count; i++) {
-        char number[ES_NUMBER_SIZE];
-        es_put_terminal(out, es_show_number(100 * report->cases[i].quality, number), CELL_WIDTH, 1);
-    }
+    for (size_t i = 0; i < report->case_count; i++)
+        put_cell(es_estimate_exact(report->cases[i].quality), 100, false, out);
     es_text_append(out, "\n");
 }
 
@@ -149,6 +155,8 @@ static void put_share(double percent, const char *what, es_text *out)
     char number[ES_NUMBER_SIZE];
     if (isnan(percent))
         es_text_format(out, "%s not comparable", what);
+    else if (fabs(percent) < SAME_PERCENT)
+        es_text_format(out, "the same %s", what);
     else
         es_text_format(out, "%s %% %s %s", es_show_number(fabs(percent), number),
                        percent < 0 ? "more" : "less", what);
@@ -158,13 +166,13 @@ static void put_growth(const es_report_footprints *report, double growth, const 
                        es_text *out)
 {
     char number[ES_NUMBER_SIZE];
-    if (isnan(growth) || growth <= 0)
+    if (isnan(growth) || growth < SAME_PERCENT / 100)
         return;
     if (isinf(growth)) {
-        es_text_format(out, "; what it saves in %s stays whatever the demand", what);
+        es_text_format(out, "\n  what it saves in %s stays whatever the demand", what);
         return;
     }
-    es_text_format(out, "; its saving of %s is gone when demand grows by %s %%", what,
+    es_text_format(out, "\n  its saving of %s is gone when demand grows by %s %%", what,
                    es_show_number(100 * growth, number));
     if (report->growth > 0)
         es_text_format(out, " (%s years at %g %% a year)",
@@ -184,12 +192,19 @@ void es_foot_saving(const es_report_footprints *report, const es_report_saving *
     char number[ES_NUMBER_SIZE];
     es_text_format(out, "%s against %s: ", of->label, than->label);
     put_share(share_less(joules[0], joules[1]), "energy", out);
-    es_text_format(out, " (%s J %s per %s), ", es_show_number(fabs(joules[1] - joules[0]), number),
-                   joules[0] > joules[1] ? "more" : "saved", of->footprint->frame.unit);
+    if (fabs(share_less(joules[0], joules[1])) >= SAME_PERCENT)
+        es_text_format(out, " (%s J %s per %s)",
+                       es_show_number(fabs(joules[1] - joules[0]), number),
+                       joules[0] > joules[1] ? "more" : "saved", of->footprint->frame.unit);
+    es_text_append(out, ", ");
     put_share(share_less(grams[0], grams[1]), "CO2e", out);
     if (isfinite(of->quality) && isfinite(than->quality))
         es_text_format(out, ", quality %.2f %% against %.2f %%", 100 * of->quality,
                        100 * than->quality);
+    if (fabs(of->served - than->served) > SERVED_TOLERANCE * than->served) {
+        es_text_append(out, "\n  they do not serve the same requests: no total is compared\n");
+        return;
+    }
     put_growth(report, es_footprint_rebound_energy(of->footprint, than->footprint), "energy", out);
     put_growth(report, es_footprint_rebound(of->footprint, than->footprint, ES_CRITERION_GWP),
                "CO2e", out);
@@ -222,9 +237,14 @@ void es_report_footprint_text(const es_report_footprints *report, es_text *out)
     es_text_append(out, "sources\n");
     for (size_t i = 0; i < frame->source_count; i++)
         es_text_format(out, "  %s\n", frame->sources[i]);
-    for (int f = ES_FOOT_ADPE; f <= ES_FOOT_WATER; f++)
-        if (!es_foot_shows(report, (es_foot_figure)f))
-            es_text_format(out, "  %s: not known from these\n", es_foot_figures[f].name);
+    const char *between = "not known from these: ";
+    for (int f = ES_FOOT_ADPE; f <= ES_FOOT_WATER; f++) {
+        if (es_foot_shows(report, (es_foot_figure)f))
+            continue;
+        es_text_format(out, "%s%s", between, es_foot_figures[f].name);
+        between = "; ";
+    }
+    es_text_append(out, between[0] == ';' ? "\n" : "");
 }
 
 /* ---- the document ---- */
@@ -260,7 +280,8 @@ static void json_case(es_json *json, const es_report_footprint_case *one)
 {
     es_json_map_begin(json);
     es_json_put_text(json, "label", one->label);
-    es_json_put_number(json, "units", one->footprint->frame.units);
+    es_json_put_number(json, "served", one->served);
+
     es_json_put_number(json, "duration_s", one->footprint->frame.duration_s);
     es_json_put_number(json, "quality", one->quality);
     if (one->note != NULL)

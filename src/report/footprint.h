@@ -23,7 +23,8 @@ typedef enum es_foot_figure {
 typedef struct es_foot_info {
     const char *name;
     const char *key;  /* of the document, with its unit */
-    const char *unit; /* before scaling */
+    const char *unit; /* of tables, before scaling */
+    double factor;    /* from the document's unit to it */
     bool part;        /* of the figure above it */
 } es_foot_info;
 extern const es_foot_info es_foot_figures[ES_FOOT_FIGURE_COUNT];

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { WIDTH = 720, LEFT = 150, RIGHT = 20, ROW = 34, TOP = 44, BAR = 16, FOOT = 46, PARTS = 6 };
+enum { WIDTH = 720, LEFT = 172, RIGHT = 20, ROW = 34, TOP = 44, BAR = 16, FOOT = 46, PARTS = 6 };
 
 static const char style[] =
     "<style>svg{font-family:system-ui,sans-serif;background:#fff}"
