@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#define SLOT_S_MIN 1e-6
+#define RUN_S_MAX 4e9
 #define ROUNDING 1e-12
 #define REPLICATION_STREAM (UINT64_C(1) << 45)
 enum { REPLICATIONS_MAX = 10000 };
@@ -204,6 +206,18 @@ static es_status make_intervals(const es_event_job *job, const es_interval **out
     return ES_OK;
 }
 
+/* What fits nanoseconds in 64 bits, with as much again behind it. */
+static es_status check_time(const es_scenario *scenario, es_error *err)
+{
+    double run_s = scenario->slot_s * scenario->slot_count;
+    if (!(scenario->slot_s >= SLOT_S_MIN))
+        return es_fail(err, ES_ERR_ARG, "slots.length_s=%g must be >= %g for events",
+                       scenario->slot_s, SLOT_S_MIN);
+    if (!(run_s <= RUN_S_MAX))
+        return es_fail(err, ES_ERR_ARG, "a run of %g s is longer than %g s", run_s, RUN_S_MAX);
+    return ES_OK;
+}
+
 static es_status check_opts(const es_event_opts *opts, es_error *err)
 {
     if (!(isfinite(opts->overhead_s) && opts->overhead_s >= 0))
@@ -222,6 +236,7 @@ es_status es_simulate_events(es_arena *arena, const es_scenario *scenario, const
                              es_event_opts opts, es_event_result *out_result, es_error *err)
 {
     ES_TRY(check_opts(&opts, err));
+    ES_TRY(check_time(scenario, err));
     if (opts.seed == 0)
         opts.seed = scenario->seed;
     void *items = NULL;

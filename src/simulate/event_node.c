@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 
+#define SERVICE_NS_MAX 4e18
 enum { BATCH_SCAN_MAX = 1024 }; /* how far back a batch looks for its like */
 
 static double watts(const es_visit_node *node)
@@ -103,7 +104,8 @@ static void serve(es_world *world, es_visit_node *node, uint32_t index, double t
     const es_step *step = &world->steps[request->pc];
     request->state = ES_REQUEST_SERVED;
     request->since_ns = world->now_ns;
-    request->until_ns = world->now_ns + (int64_t)(step->amount * time_factor + 0.5);
+    request->until_ns =
+        world->now_ns + (int64_t)fmin(step->amount * time_factor + 0.5, SERVICE_NS_MAX);
     request->service_j = step->energy_j * energy_factor;
     request->compute_j += request->service_j;
     request->carbon_g += step->carbon_g * energy_factor;

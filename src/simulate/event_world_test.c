@@ -409,6 +409,78 @@ static void everything_is_conserved(void **state)
     assert_true(served > 0 && failed > 0 && refused > 0);
 }
 
+/* Every cap on memory up to one that suffices: an error that says so, and nothing else. */
+static void small_arenas_fail_cleanly(void **state)
+{
+    (void)state;
+    ran r = prepare(ALL);
+    bool done = false;
+    int failures = 0;
+    for (size_t cap = 1 << 12; !done; cap += cap / 4) {
+        ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(cap);
+        es_error err = {0};
+        assert_true(cap < (size_t)1 << 32);
+        es_status status =
+            es_simulate_events(arena, r.scenario, r.plan, es_event_opts_default(), &r.result, &err);
+        done = status == ES_OK;
+        if (!done && status != ES_ERR_NOMEM)
+            fail_msg("cap %zu: %s", cap, es_error_text(&err));
+        failures += !done;
+    }
+    assert_true(failures > 5);
+    ran_free(&r);
+}
+
+static void bad_options(void **state)
+{
+    (void)state;
+    ran r = prepare(ALL);
+    es_error err = {0};
+    es_event_opts opts = es_event_opts_default();
+    opts.replication_count = 0;
+    assert_fails(es_simulate_events(r.arena, r.scenario, r.plan, opts, &r.result, &err), ES_ERR_ARG,
+                 err, "replications=0 must be in [1, 10000]");
+    opts = es_event_opts_default();
+    opts.warm_up_s = -1;
+    assert_fails(es_simulate_events(r.arena, r.scenario, r.plan, opts, &r.result, &err), ES_ERR_ARG,
+                 err, "warm_up_s=-1 must be finite and >= 0");
+    es_scenario *changed = ES_TAKE_ONE(r.arena, es_scenario);
+    *changed = *r.scenario;
+    changed->slot_s = 1e-9;
+    opts = es_event_opts_default();
+    assert_fails(es_simulate_events(r.arena, changed, r.plan, opts, &r.result, &err), ES_ERR_ARG,
+                 err, "slots.length_s=1e-09 must be >= 1e-06");
+    changed->slot_s = 1e7;
+    changed->slot_count = 1000000;
+    assert_fails(es_simulate_events(r.arena, changed, r.plan, opts, &r.result, &err), ES_ERR_ARG,
+                 err, "a run of 1e+13 s is longer than 4e+09 s");
+    ran_free(&r);
+}
+
+/* Load 0.9 from an empty start: latency after the warm-up is above that of the whole run. */
+static void warm_up_is_left_out(void **state)
+{
+    (void)state;
+    static const char text[] = HEAD
+        "nodes: [{name: a, tier: edge, memory_mb: 1, macs_per_s: 1.0e5, utilisation_max: 1}]\n" TASK
+            MODEL "slots: {length_s: 640, count: 1}\n"
+        "demand: [{task: t, at: a, rate_rps: 90}]\n"
+        "events: {nodes: [{at: a, service: exponential}]}\n";
+    double means[2];
+    for (int i = 0; i < 2; i++) {
+        es_event_opts opts = es_event_opts_default();
+        opts.replication_count = 100;
+        opts.warm_up_s = i == 0 ? 0 : 100;
+        ES_CLEANUP(ran_free) ran r = run_with(text, opts);
+        near(r.result.warm_up_s, opts.warm_up_s, 1e-9);
+        means[i] = r.result.outcome->intervals[0].mean;
+        assert_string_equal(r.result.outcome->intervals[0].measure, "latency_s_mean");
+        if (i == 1) /* M/M/1: 1 / (100 - 90) */
+            near(means[1], 0.1, r.result.outcome->intervals[0].ci95);
+    }
+    assert_true(means[0] < means[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +500,9 @@ int main(void)
         cmocka_unit_test(bad_traces_are_refused),
         cmocka_unit_test(same_bytes_whatever_the_threads),
         cmocka_unit_test(everything_is_conserved),
+        cmocka_unit_test(small_arenas_fail_cleanly),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(warm_up_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
