@@ -4,7 +4,7 @@
 #include <math.h>
 
 /* Refits of a whole instance are affordable for about this many neighbours. */
-static const size_t WHOLE_NEIGHBOURS_MAX = 1000;
+static const size_t WHOLE_NEIGHBOURS_MAX = 3000;
 static const size_t STARTS_NEIGHBOURS_MAX = 200; /* and several starts for so many */
 /* Segments looked at by priced gains, in total: about two seconds. */
 static const double PRICED_SEGMENTS_MAX = 5e7;
