@@ -105,10 +105,29 @@ static es_status series_grid(work *w, const es_node *node, const char *zone, con
                    node->name, zone);
 }
 
-/* One kWh at a node. Criteria that the chosen source does not know stay unknown. */
-static es_status grid_of(work *w, const es_node *node, const double *joules, size_t slots,
-                         es_impact *out, es_error *err)
+/* The node's own grid: its series in the scenario where it has one, by the joules of each slot. */
+static double scenario_grid(const work *w, es_node_id id, const double *joules, size_t slots)
 {
+    const es_scenario *scenario = w->scenario;
+    const es_series *series =
+        scenario->node_events != NULL ? scenario->node_events[id.index].carbon : NULL;
+    double sum = 0;
+    double weight = 0;
+    double slot_s = scenario->slot_s;
+    if (series == NULL)
+        return es_network_node(scenario->network, id)->carbon_gco2e_per_kwh;
+    for (size_t s = 0; s < slots; s++) {
+        sum += joules[s] * es_series_mean(series, (double)s * slot_s, (double)(s + 1) * slot_s);
+        weight += joules[s];
+    }
+    return weight > 0 ? sum / weight : es_series_mean(series, 0, (double)slots * slot_s);
+}
+
+/* One kWh at a node. Criteria that the chosen source does not know stay unknown. */
+static es_status grid_of(work *w, es_node_id id, const double *joules, size_t slots, es_impact *out,
+                         es_error *err)
+{
+    const es_node *node = es_network_node(w->scenario->network, id);
     const char *zone = NULL;
     for (int c = 0; c < ES_CRITERION_COUNT; c++)
         out->of[c] = es_estimate_unknown();
@@ -116,7 +135,7 @@ static es_status grid_of(work *w, const es_node *node, const double *joules, siz
     if (w->series_count > 0)
         return series_grid(w, node, zone, joules, slots, out, err);
     if (strcmp(w->chosen->grid, "scenario") == 0) {
-        out->of[ES_CRITERION_GWP] = es_estimate_exact(node->carbon_gco2e_per_kwh);
+        out->of[ES_CRITERION_GWP] = es_estimate_exact(scenario_grid(w, id, joules, slots));
         return add_source(w, "grid: the scenario's own grams per kWh", err);
     }
     if (zone[0] == '\0')
@@ -228,7 +247,7 @@ static es_status node_use(work *w, const es_outcome *outcome, uint32_t v, double
     *out_used = on_s > 0;
     if (!*out_used)
         return ES_OK;
-    ES_TRY(grid_of(w, node, joules, outcome->slot_count, &out->grid, err));
+    ES_TRY(grid_of(w, id, joules, outcome->slot_count, &out->grid, err));
     ES_TRY(pue_of(w, es_tier_name(node->tier), &out->pue, err));
     ES_TRY(water_of(w, es_tier_name(node->tier), &out->site_l_kwh, err));
     return hardware_of(w, node, on_s, busy_s, &out->embodied, err);

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#define J_PER_KWH 3.6e6
+
 /* Up to so many expected requests of a class, its arrivals are the very ones that a run with the
  * same seed sends (stream number: the class); beyond, counts are drawn per slot. */
 #define STREAM_COUNT_MAX 1e6
@@ -31,6 +33,9 @@ es_status es_sim_prepare(es_arena *scratch, es_sim *sim, es_error *err)
     ES_TRY(take(scratch, classes, sizeof *sim->counts, &sim->counts, err));
     ES_TRY(take(scratch, nodes, sizeof *sim->nodes, &sim->nodes, err));
     ES_TRY(take(scratch, nodes, sizeof *sim->hosts, &sim->hosts, err));
+    for (uint32_t v = 0; v < nodes && scenario->node_events != NULL; v++)
+        if (scenario->node_events[v].carbon != NULL && sim->g_per_j == NULL)
+            ES_TRY(take(scratch, nodes, sizeof *sim->g_per_j, &sim->g_per_j, err));
     for (uint32_t c = 0; c < classes; c++) {
         sim->streams[c] = es_arrival_stream_make(scenario->classes[c].arrivals, sim->opts.seed, c);
         sim->next_ns[c] = es_arrival_next_ns(&sim->streams[c]);
@@ -126,6 +131,34 @@ static es_status emit_served(es_sim *sim, es_sample sample, const es_strata *wai
     return ES_OK;
 }
 
+/* Grams per joule of each node over the slot. */
+static void set_grids(es_sim *sim, uint32_t slot)
+{
+    double from_s = slot * sim->scenario->slot_s;
+    for (uint32_t v = 0; v < es_network_node_count(sim->scenario->network); v++) {
+        const es_series *series = sim->scenario->node_events[v].carbon;
+        double intensity =
+            series != NULL
+                ? es_series_mean(series, from_s, from_s + sim->scenario->slot_s)
+                : es_network_node(sim->scenario->network, (es_node_id){v})->carbon_gco2e_per_kwh;
+        sim->g_per_j[v] = intensity / J_PER_KWH;
+    }
+}
+
+/* The step with the slot's grids; before: where the request is shipped from. */
+static es_sim_step at_slot(const es_sim *sim, const es_sim_path *path, uint32_t before,
+                           es_sim_step step)
+{
+    uint32_t entry = sim->scenario->classes[path->class_id.index].node.index;
+    if (sim->g_per_j == NULL)
+        return step;
+    double here = sim->g_per_j[step.node];
+    step.compute_g = step.compute_j * here;
+    step.there_g = step.there_j * (sim->g_per_j[before] + here) / 2;
+    step.back_g = step.back_j * (sim->g_per_j[entry] + here) / 2;
+    return step;
+}
+
 /* Follows a path stage by stage: what is stuck behind a backlog at the end stays in flight, the
  * rest leaves by its exits. */
 static es_status run_path(es_sim *sim, const es_sim_path *path, uint32_t slot, es_error *err)
@@ -139,9 +172,12 @@ static es_status run_path(es_sim *sim, const es_sim_path *path, uint32_t slot, e
                         .class_id = path->class_id,
                         .pipeline = path->pipeline,
                         .quality = path->quality};
+    uint32_t before = sim->scenario->classes[path->class_id.index].node.index;
     for (uint32_t k = 0; k < path->step_count; k++) {
-        const es_sim_step *step = &path->steps[k];
+        const es_sim_step now = at_slot(sim, path, before, path->steps[k]);
+        const es_sim_step *step = &now;
         const es_sim_node *node = &sim->nodes[step->node];
+        before = step->node;
         sample.energy_network_j += step->there_j;
         sample.carbon_g += step->there_g;
         double stuck = weight * alive * step->reach * node->unfinished;
@@ -224,6 +260,8 @@ static es_status use_nodes(es_sim *sim, uint32_t slot, es_error *err)
         es_node_use use = {.slot = slot, .node = {v}, .busy_s = node->done_s, .duration_s = slot_s};
         use.dynamic_j = node->done_j;
         use.idle_j = es_network_node(sim->scenario->network, (es_node_id){v})->idle_w * slot_s;
+        use.has_idle_g = sim->g_per_j != NULL;
+        use.idle_g = use.has_idle_g ? use.idle_j * sim->g_per_j[v] : 0;
         use.model_bytes_loaded = loaded_bytes(sim, v, slot);
         ES_TRY(es_outcome_add_node(sim->recorder, &use, err));
     }
@@ -233,6 +271,8 @@ static es_status use_nodes(es_sim *sim, uint32_t slot, es_error *err)
 es_status es_sim_play(es_sim *sim, uint32_t slot, es_error *err)
 {
     double slot_s = sim->scenario->slot_s;
+    if (sim->g_per_j != NULL)
+        set_grids(sim, slot);
     ES_TRY(arrive(sim, slot, err));
     add_loads(sim);
     for (uint32_t v = 0; v < es_network_node_count(sim->scenario->network); v++)

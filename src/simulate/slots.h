@@ -17,7 +17,8 @@ typedef struct es_sim {
     es_arrival_stream *streams; /* per class */
     int64_t *next_ns;
     es_rng *rngs;
-    double *counts; /* arrivals of the slot per class */
+    double *counts;  /* arrivals of the slot per class */
+    double *g_per_j; /* of the slot per node; NULL: no grid changes, the paths hold the grams */
     es_sim_node *nodes;
     bool *hosts;
     bool *held; /* [node][segment] hosted in the slot before; NULL: the plan never changes */

@@ -278,6 +278,40 @@ static void bad_plans_are_refused(void **state)
     es_world_done(&world);
 }
 
+/* Every grid three times as dirty in the second half: twice the grams in all, link and idle too. */
+static void grids_follow_the_clock(void **state)
+{
+    (void)state;
+    enum { NODES_MAX = 8 };
+    es_world world;
+    mixed_world(&world);
+    world.scenario.slot_count = 4;
+    const es_outcome *constant = simulate(&world, expected());
+    uint32_t node_count = es_network_node_count(world.scenario.network);
+    es_node_events events[NODES_MAX];
+    es_series series[NODES_MAX];
+    double values[NODES_MAX][2];
+    const int64_t starts[2] = {0, (int64_t)(2e9 * world.scenario.slot_s)};
+    assert_true(node_count <= NODES_MAX);
+    for (uint32_t v = 0; v < node_count; v++) {
+        const es_node *node = es_network_node(world.scenario.network, (es_node_id){v});
+        values[v][0] = node->carbon_gco2e_per_kwh;
+        values[v][1] = 3 * node->carbon_gco2e_per_kwh;
+        series[v] = (es_series){.count = 2, .start_ns = starts, .value = values[v]};
+        events[v] = es_node_events_default();
+        events[v].carbon = &series[v];
+    }
+    world.scenario.node_events = events;
+    const es_outcome *varying = simulate(&world, expected());
+    assert_true(constant->total.carbon_g > 0 && constant->carbon_idle_g > 0);
+    assert_near(varying->slot_rows[0].carbon_g / constant->slot_rows[0].carbon_g, 1, 1e-12);
+    assert_near(varying->slot_rows[3].carbon_g / constant->slot_rows[3].carbon_g, 3, 1e-12);
+    assert_near(varying->total.carbon_g / constant->total.carbon_g, 2, 1e-3);
+    assert_near(varying->carbon_idle_g / constant->carbon_idle_g, 2, 1e-12);
+    assert_near(varying->energy_total_j / constant->energy_total_j, 1, 1e-12);
+    es_world_done(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +325,7 @@ int main(void)
         cmocka_unit_test(a_burst_drains),
         cmocka_unit_test(refusals_are_counted),
         cmocka_unit_test(bad_plans_are_refused),
+        cmocka_unit_test(grids_follow_the_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,18 @@ class Footprint(Case):
         self.ok("footprint", *words, f"X={real}", "--column",
                 "Carbon Intensity gCO\u2082eq/kWh (LCA)", "--from", "4000")
 
+    def test_series_in_the_scenario(self):
+        """simulate and footprint follow the same grid: its second half is five times as dirty."""
+        self.write("ci.csv", "time_s,g\n0,100\n6,500\n")
+        text = (ROOT / EXAMPLE).read_text().replace("samples: samples.f32", "")
+        text = text.replace("labels: labels.u8", "").replace("file: models/", "file: ")
+        text += "\nevents: {nodes: [{at: cloud, carbon: {file: ci.csv, column: g}}]}\n"
+        path = self.write("s.yaml", text)
+        plain = self.write("p.yaml", text.replace("events:", "#"))
+        ratio = (self.cases(path)["cloud only"]["gwp_gco2e"]["value"] /
+                 self.cases(plain)["cloud only"]["gwp_gco2e"]["value"])
+        self.assertAlmostEqual(ratio, 300 / 344, 2)
+
     def test_hardware(self):
         words = (EXAMPLE, "--hardware", "board=sensor-board", "--hardware", "server=server")
         self.fails(2, ["kind 'box' has no --hardware"], "footprint", *words)
