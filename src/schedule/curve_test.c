@@ -3,54 +3,15 @@
 #include "base/file.h"
 #include "es_test.h"
 #include "schedule/documents.h"
-#include "schedule/random_tasks.h"
+#include "schedule/ofa_tasks.h"
 
-/* ---- Once-for-All ResNet50D: points per GMAC, from a guess among 1000 ---- */
-
-static const double ofa_work[] = {0, 0.6, 0.9, 1.2, 1.8, 2.4, 3.7, 4.1};
-static const double ofa_quality[] = {0.1, 75.0, 76.3, 77.1, 78.3, 79.0, 79.7, 79.8};
-static const es_curve ofa = {"ofa-resnet50d", 8, ofa_work, ofa_quality};
-
-enum { TASKS = 100, MACHINES = 5, SEEDS = 10, SHARES = 8 };
+enum { TASKS = ES_OFA_TASKS, SEEDS = 10, SHARES = 8 };
 static const double shares[SHARES] = {1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1};
 static const double T_9 = 2.262; /* 95 %, nine degrees of freedom */
 
-typedef struct given {
-    es_tasks_task own[TASKS];
-    es_machine machines[MACHINES];
-    es_tasks tasks;
-    es_machines all;
-} given;
+/* ---- Once-for-All ResNet50D ---- */
 
-/* Speeds U[1,20], efficiencies U[5,60], deadlines U[0.05,1] of rho times all work / all speed. */
-static void draw(given *g, uint64_t seed, uint32_t number, double rho)
-{
-    static const es_period always[] = {{0, 0, 0}};
-    es_rng rng = es_rng_make(seed, number);
-    double speed = 0;
-    for (uint32_t r = 0; r < MACHINES; r++) {
-        double s = 1 + 19 * es_rng_double(&rng);
-        g->machines[r] = (es_machine){.name = "machine",
-                                      .speed_per_s = s,
-                                      .busy_w = s / (5 + 55 * es_rng_double(&rng)),
-                                      .close_s = (double)INFINITY,
-                                      .period_count = 1,
-                                      .periods = always};
-        speed += s;
-    }
-    double last_s = rho * TASKS * ofa_work[7] / speed;
-    for (uint32_t i = 0; i < TASKS; i++)
-        g->own[i] = (es_tasks_task){.deadline_s = last_s * (0.05 + 0.95 * es_rng_double(&rng))};
-    g->own[0].deadline_s = last_s; /* so that the energy of full use is what it should be */
-    g->tasks = (es_tasks){.work_unit = "GMAC",
-                          .curve_count = 1,
-                          .curves = &ofa,
-                          .task_count = TASKS,
-                          .tasks = g->own};
-    g->all = (es_machines){MACHINES, g->machines};
-}
-
-static double naive_mean(const given *g, const double *budgets)
+static double naive_mean(const es_ofa_given *g, const double *budgets)
 {
     es_error err = {0};
     es_arena *arena = es_arena_new((size_t)1 << 30);
@@ -94,10 +55,10 @@ static void run_rho(double rho, const double *prototype, double loss_max)
     es_error err = {0};
     uint64_t seed = es_test_seed(8);
     for (uint32_t i = 0; i < SEEDS; i++) {
-        given g;
+        es_ofa_given g;
         double full[ES_BUDGET_COUNT];
         double idle[ES_BUDGET_COUNT];
-        draw(&g, seed, i, rho);
+        es_ofa_draw(&g, seed, i, rho);
         assert_ok_err(es_schedule_full_use(&g.tasks, &g.all, full, idle, &err), err);
         for (int k = 0; k < SHARES; k++) {
             es_arena *arena = es_arena_new((size_t)1 << 30);
