@@ -38,7 +38,7 @@ static void put_bar(const es_report_footprint_case *one, const es_axis *axis, do
     es_svg_text(svg, LEFT - 8, top + 12, "end", "label", one->label, 22);
     for (int p = 0; p < PARTS; p++) {
         double value = part_value(one->footprint, p) * factor;
-        char class[8];
+        char class[16];
         char title[160];
         char number[ES_NUMBER_SIZE];
         if (!(value > 0))
@@ -70,7 +70,7 @@ static void put_legend(const es_report_footprints *report, es_svg *svg)
             largest = fmax(largest, part_value(report->cases[i].footprint, p));
         if (!(largest > 0))
             continue;
-        char class[8];
+        char class[16];
         (void)snprintf(class, sizeof class, "p%d", p);
         es_svg_rect(svg, x, 14, 11, 11, 0, class, NULL);
         es_svg_text(svg, x + 16, 24, "start", "name", part_names[p], 0);

@@ -80,7 +80,7 @@ static es_axis axis_of(const es_shown *shown, double start, double end)
 static void put_legend(es_svg *svg, const es_shown *shown)
 {
     char number[ES_NUMBER_SIZE];
-    char class[4];
+    char class[16]; /* any int fits, which sanitizers ask */
     double left = WIDTH - RIGHT + 28;
     double step = (HEIGHT - TOP - FOOT) / (double)SHADES;
     for (int i = 0; i < SHADES; i++) {
