@@ -152,7 +152,7 @@ static void put_shades(es_svg *svg)
     double left = WIDTH - RIGHT + 36;
     es_svg_text(svg, WIDTH - 8, TOP - 12, "end", "name", "of all work", 0);
     for (int i = 0; i < SHADES; i++) {
-        char class[16];
+        char class[32];
         char label[16];
         double top = TOP + 16.0 * (SHADES - 1 - i);
         (void)snprintf(class, sizeof class, "g%d", i);
