@@ -152,8 +152,8 @@ static void put_shades(es_svg *svg)
     double left = WIDTH - RIGHT + 36;
     es_svg_text(svg, WIDTH - 8, TOP - 12, "end", "name", "of all work", 0);
     for (int i = 0; i < SHADES; i++) {
-        char class[32];
-        char label[16];
+        char class[16];
+        char label[32];
         double top = TOP + 16.0 * (SHADES - 1 - i);
         (void)snprintf(class, sizeof class, "g%d", i);
         (void)snprintf(label, sizeof label, "%s%d %%", i < SHADES - 1 ? "\xe2\x89\xa5 " : "",
