@@ -336,6 +336,12 @@ static void show_curve(es_cli *cli, const job *j, es_text *text)
     es_cli_table_print(&table, text);
 }
 
+/* Rounding of sums is no gap. */
+static double gap_percent(const es_schedule *schedule)
+{
+    return schedule->gap_relative > 1e-10 ? 100 * schedule->gap_relative : 0;
+}
+
 static void show_cases(es_cli *cli, const job *j, es_text *text)
 {
     es_cli_table table = {.arena = cli->arena, .columns = 4};
@@ -346,7 +352,7 @@ static void show_cases(es_cli *cli, const job *j, es_text *text)
         const es_schedule *one = j->cases[i].schedule;
         es_cli_cell(&table, "%s", j->cases[i].label);
         es_cli_cell(&table, "%.5g", one->quality / one->task_count);
-        es_cli_cell(&table, "%.3g %%", 100 * one->gap_relative);
+        es_cli_cell(&table, "%.3g %%", gap_percent(one));
         es_cli_cell(&table, "%.6g", one->used[ES_BUDGET_ENERGY]);
     }
     es_text_append(text, "\n");
@@ -367,7 +373,7 @@ static void show(es_cli *cli, const job *j, es_text *text)
         es_text_append(text, ", optimal\n");
     else
         es_text_format(text, ", at most %.6g possible, gap %.3g %%\n",
-                       schedule->bound / schedule->task_count, 100 * schedule->gap_relative);
+                       schedule->bound / schedule->task_count, gap_percent(schedule));
     if (j->chosen->online)
         es_text_format(text, "planned %u times; %.4f of what %s could have gained%s\n",
                        j->online.replan_count, j->online.ratio, "a clairvoyant",

@@ -298,7 +298,7 @@ static void put_methods(const es_schedule_case *cases, size_t count, uint32_t ta
         es_text_append(out, "</th><td class=\"n\">");
         es_put_html(out, es_show_number(one->quality / task_count, number), 0);
         es_text_format(out, "</td><td class=\"n\">%.3g %%</td><td class=\"n\">",
-                       100 * one->gap_relative);
+                       one->gap_relative > 1e-10 ? 100 * one->gap_relative : 0);
         es_put_html(out, es_show_quantity(one->used[ES_BUDGET_ENERGY], ES_UNIT_J, number), 0);
         es_text_append(out, "</td></tr>\n");
     }

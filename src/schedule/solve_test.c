@@ -154,35 +154,40 @@ static double try_all(es_refit *refit, const es_instance *instance)
     return best;
 }
 
-/* Best works at points for one machine: all combinations. */
+/* Best works at points: all combinations of point and cell. */
 static double try_points(const es_instance *instance)
 {
     double best = 0.0;
-    uint32_t at[8] = {0};
-    const es_cell *cell = &instance->cells[0];
+    uint32_t at[8] = {0}; /* point, then cell */
+    uint32_t n = instance->task_count;
+    uint32_t m = instance->cell_count;
     for (;;) {
-        double sum = 0.0;
+        double sum[8] = {0};
         double gain = 0.0;
+        double used = 0.0;
         bool fits = true;
-        for (uint32_t j = 0; j < instance->task_count; j++) {
-            for (uint32_t k = 0; k < at[j]; k++) {
-                sum += instance->length[instance->first[j] + k];
-                gain += instance->length[instance->first[j] + k] *
-                        instance->slope[instance->first[j] + k];
+        for (uint32_t j = 0; j < n; j++) {
+            const es_cell *cell = &instance->cells[at[j] % m];
+            for (uint32_t k = 0; k < at[j] / m; k++) {
+                uint32_t s = instance->first[j] + k;
+                sum[at[j] % m] += instance->length[s] / cell->speed;
+                used += instance->length[s] / cell->speed * cell->use_per_s[0];
+                gain += instance->length[s] * instance->slope[s];
             }
-            fits = fits && sum <= cell->speed * es_cell_room_s(cell, instance->deadline[j]);
+            if (at[j] / m > 0)
+                used += cell->use_per_bit[0] * instance->input_bits[j];
+            fits = fits && (at[j] / m == 0 ||
+                            sum[at[j] % m] <= es_cell_room_s(cell, instance->deadline[j]));
         }
-        fits = fits && sum / cell->speed * cell->use_per_s[0] <= instance->budget[0];
+        fits = fits && used <= instance->budget[0];
         best = fits ? fmax(best, gain) : best;
         uint32_t j = 0;
-        for (; j < instance->task_count; j++) {
-            if (at[j] < instance->first[j + 1] - instance->first[j]) {
-                at[j]++;
+        for (; j < n; j++) {
+            if (++at[j] < m * (instance->first[j + 1] - instance->first[j] + 1))
                 break;
-            }
             at[j] = 0;
         }
-        if (j == instance->task_count)
+        if (j == n)
             return best;
     }
 }
@@ -197,7 +202,7 @@ static void test_exact(void **state)
         es_rng rng = es_rng_make(seed, i);
         bool discrete = i % 2 == 1;
         es_random_spec spec = {.task_count = 2 + (uint32_t)es_rng_below(&rng, 3),
-                               .machine_count = discrete ? 1 : 2,
+                               .machine_count = discrete ? 1 + i % 4 / 2 : 2,
                                .segment_count = 3,
                                .tolerance = 0.3 + 1.2 * es_rng_double(&rng),
                                .budget_share = 0.1 + 0.9 * es_rng_double(&rng),
