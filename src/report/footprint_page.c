@@ -133,7 +133,10 @@ static void put_table(const es_report_footprints *report, es_text *out)
         es_put_html(out, report->cases[i].label, 0);
         es_text_append(out, "</th>");
     }
-    es_text_append(out, "</tr></thead>\n<tbody><tr><th scope=\"row\">mean quality, %</th>");
+    es_text_append(out, "</tr></thead>\n<tbody><tr><th scope=\"row\">requests served</th>");
+    for (size_t i = 0; i < report->case_count; i++)
+        put_value(es_estimate_exact(report->cases[i].served), 1, out);
+    es_text_append(out, "</tr>\n<tr><th scope=\"row\">mean quality, %</th>");
     for (size_t i = 0; i < report->case_count; i++)
         put_value(es_estimate_exact(report->cases[i].quality), 100, out);
     es_text_append(out, "</tr>\n");
@@ -152,10 +155,19 @@ static void put_table(const es_report_footprints *report, es_text *out)
     es_text_append(out, "</tbody></table></div>\n");
 }
 
+/* Lines of words become lines of the item. */
 static void put_item(const char *words, es_text *out)
 {
+    char line[512];
     es_text_append(out, "<li>");
-    es_put_html(out, words, 0);
+    while (*words != '\0') {
+        size_t size = strcspn(words, "\n");
+        (void)snprintf(line, sizeof line, "%.*s", (int)(size < 500 ? size : 500), words);
+        es_put_html(out, line, 0);
+        words += size;
+        words += *words == '\n';
+        es_text_append(out, *words != '\0' ? "<br/>" : "");
+    }
     es_text_append(out, "</li>\n");
 }
 
@@ -188,7 +200,8 @@ static void put_method(const es_report_footprints *report, es_text *out)
     es_footprint_boundary_text(frame->boundary, &line);
     es_text_append(out, "<h2>What is counted, and from where</h2>\n<p>Boundary: ");
     es_put_html(out, es_text_get(&line), 0);
-    es_text_append(out, ". CO2e per unit is the SCI score (ISO/IEC 21031). Low and high take all "
+    es_text_append(out, ". With embodied in it, CO2e per unit is the SCI score (ISO/IEC "
+                        "21031). Low and high take all "
                         "factors at their ends together; a factor without stated bounds has "
                         "none.</p>\n<ul>\n");
     for (size_t i = 0; i < frame->source_count; i++)

@@ -64,6 +64,7 @@ class Footprint(Case):
             xml.dom.minidom.parseString(text)
             self.assertGreater(text.count("<circle"), 2, "the front is drawn")
             self.assertIn("less energy (", text)
+            self.assertNotIn("\ufffd", text)
         saved = {s["than"]: s["saved_j"] for s in document["savings"]}
         self.assertGreater(saved["device only"], 0.04)
         self.assertGreater(saved["cloud only"], 0.01)
