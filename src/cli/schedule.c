@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "report/report.h"
 
+#include <assert.h>
 #include <math.h>
 
 typedef struct options {
@@ -467,6 +468,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
 {
     job j = {.chosen = given, .opts = es_schedule_opts_default()};
     ES_TRY(load(cli, &j, files, count, err));
+    assert(j.tasks != NULL);
     if (j.tasks->note != NULL)
         es_cli_say(cli, "hull: %s", j.tasks->note);
     if (j.chosen->check != NULL)

@@ -109,6 +109,8 @@ static int by_start(const void *a, const void *b)
         return left->machine < right->machine ? -1 : 1;
     if (left->start_s != right->start_s)
         return left->start_s < right->start_s ? -1 : 1;
+    if (left->end_s != right->end_s)
+        return left->end_s < right->end_s ? -1 : 1;
     return (left->task > right->task) - (left->task < right->task);
 }
 

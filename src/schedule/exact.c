@@ -372,7 +372,7 @@ es_status es_exact_solve(es_arena *arena, const es_instance *instance, bool disc
                          double gap_relative, const es_limit *limit, es_assigned *start,
                          double *bound, es_error *err)
 {
-    static const size_t TERMS_MAX = 20 * 1000 * 1000;
+    static const size_t TERMS_MAX = 20000000;
     size_t n = instance->task_count;
     size_t terms = n * (n + 1) / 2 * instance->cell_count;
     if (terms > TERMS_MAX || n == 0 || instance->cell_count == 0)
@@ -388,7 +388,7 @@ es_status es_exact_solve(es_arena *arena, const es_instance *instance, bool disc
               .limit = limit,
               .best = start,
               .err = err,
-              .frames = ES_TAKE_ARRAY(arena, frame, n + instance->first[n] + 1),
+              .frames = ES_TAKE_ARRAY(arena, frame, n + (size_t)instance->first[n] + 1),
               .fixed = ES_TAKE_ARRAY(arena, uint32_t, n),
               .points_lo = ES_TAKE_ARRAY(arena, uint32_t, n),
               .points_hi = ES_TAKE_ARRAY(arena, uint32_t, n),

@@ -32,6 +32,14 @@ static bool fits(const search *s, const es_answer *answer)
     return true;
 }
 
+static bool same_prices(const double *a, const double *b)
+{
+    for (int i = 0; i < ES_BUDGET_COUNT; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 static es_status ask(search *s, const double *prices, line **out_line)
 {
     assert(s->count < ANSWERS_MAX);
@@ -163,7 +171,7 @@ static es_status solve_master(search *s, double *prices, es_mix *out)
     }
     out->gain = 0.0;
     for (uint32_t i = 0, k = 0; i < s->count && k < out->count; i++)
-        if (memcmp(out->prices[k], s->lines[i].prices, sizeof out->prices[k]) == 0) {
+        if (same_prices(out->prices[k], s->lines[i].prices)) {
             out->weights[k] /= total;
             out->gain += out->weights[k++] * s->lines[i].answer.gain;
         }
@@ -186,7 +194,7 @@ static es_status search_many(search *s, es_mix *out)
             break;
         bool known = false;
         for (uint32_t i = 0; i < s->count; i++)
-            known = known || memcmp(s->lines[i].prices, prices, sizeof prices) == 0;
+            known = known || same_prices(s->lines[i].prices, prices);
         if (known)
             break;
         /* Every other step halfway to the best prices so far: steadier than the corners. */
@@ -235,7 +243,7 @@ es_status es_prices_search(const es_oracle *oracle, const double *budget, const 
         bool all = true;
         for (uint32_t i = 0; i < out_mix->count; i++)
             for (uint32_t k = 0; k < s.count; k++)
-                if (memcmp(s.lines[k].prices, out_mix->prices[i], sizeof s.lines[k].prices) == 0)
+                if (same_prices(s.lines[k].prices, out_mix->prices[i]))
                     for (int b = 0; b < ES_BUDGET_COUNT; b++)
                         all = all && (b == last || s.lines[k].answer.used[b] <= budget[b]);
         return all || s.count >= ANSWERS_MAX - 1 ? ES_OK : search_many(&s, out_mix);

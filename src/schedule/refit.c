@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+static const double DUST = 1e-12; /* relative to all work of a task */
+
 typedef struct kept {
     double slope;
     double work;
@@ -189,6 +191,10 @@ es_status es_refit_solve(es_refit *refit, es_arena *scratch, const uint32_t *cel
     ES_TRY(es_prices_search(&oracle, budget, refit->price_max, gap_relative, out_mix, err));
     if (work == NULL)
         return ES_OK;
-    return es_mix_expand(scratch, &oracle, out_mix, instance->task_count, instance->cell_count,
-                         work, busy_s, err);
+    ES_TRY(es_mix_expand(scratch, &oracle, out_mix, instance->task_count, instance->cell_count,
+                         work, busy_s, err));
+    for (uint32_t j = 0; j < instance->task_count; j++)
+        if (work[j] < DUST * es_instance_work_max(instance, j))
+            work[j] = 0.0; /* what rounding left of a task that gets nothing */
+    return ES_OK;
 }

@@ -257,6 +257,7 @@ es_status es_schedule_sweep(const es_tasks *tasks, const es_machines *machines,
         /* Idle draws come first: the share is of what the machines can spend beyond them. */
         opts.budgets[which] = idle[which] + points[i].share * (full[which] - idle[which]);
         ES_TRY(es_schedule_solve(arena, tasks, machines, opts, &schedule, err));
+        assert(schedule != NULL);
         points[i].budget = opts.budgets[which];
         points[i].quality = schedule->quality;
         points[i].bound = schedule->bound;
