@@ -9,6 +9,8 @@
 
 typedef struct options {
     const char *plan;
+    const char *policy;
+    size_t on_bad;
     const char *output;
     bool expected;
     size_t mode;
@@ -18,6 +20,7 @@ typedef struct options {
     bool drain;
 } options;
 
+static const char *const bad_words[] = {"fail", "clip"};
 static const char *const modes[] = {"slot", "event"};
 enum { MODE_SLOT, MODE_EVENT };
 #define WARM_UP_FOUND (-1.0) /* the default: by MSER-5 */
@@ -28,6 +31,19 @@ static const es_option rows[] = {
      .offset = offsetof(options, plan),
      .value = "PLAN",
      .help = "the plan to follow; else one is made first, as 'estran plan' does"},
+    {.name = "policy",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, policy),
+     .value = "NAME",
+     .help = "slot mode: what is hosted is decided slot by slot (see 'estran compare --help')"},
+    {.name = "on-bad",
+     .type = ES_OPTION_WORD,
+     .offset = offsetof(options, on_bad),
+     .value = "WORD",
+     .fallback = "fail",
+     .words = bad_words,
+     .word_count = sizeof bad_words / sizeof bad_words[0],
+     .help = "a bad answer of a policy is an error, or counted and clipped"},
     {.name = "output",
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, output),
@@ -52,7 +68,7 @@ static const es_option rows[] = {
      .fallback = "1",
      .min = 1,
      .max = 10000,
-     .help = "event mode: runs with other seeds, for 95 % intervals"},
+     .help = "event mode, policies: runs with other seeds, for 95 % intervals"},
     {.name = "threads",
      .type = ES_OPTION_INT,
      .offset = offsetof(options, threads),
@@ -60,7 +76,7 @@ static const es_option rows[] = {
      .fallback = "0",
      .min = 0,
      .max = 1024,
-     .help = "event mode: for replications; 0: one per core; changes no byte"},
+     .help = "for replications; 0: one per core; changes no byte"},
     {.name = "warm-up",
      .type = ES_OPTION_NUMBER,
      .offset = offsetof(options, warm_up_s),
@@ -133,6 +149,52 @@ static es_status simulate(es_cli *cli, const options *chosen, const es_scenario 
     return es_simulate_events(cli->arena, scenario, plan, opts, out_result, err);
 }
 
+/* A policy instead of a plan: the outcome of the first replication with intervals over all. */
+static es_status follow(es_cli *cli, const options *chosen, const es_scenario *scenario,
+                        es_event_result *out_result, es_error *err)
+{
+    const es_idn *idn = NULL;
+    const es_comparison *comparison = NULL;
+    if (chosen->plan != NULL)
+        return es_fail(err, ES_ERR_ARG, "--policy and --plan: take one");
+    if (chosen->mode != MODE_SLOT)
+        return es_fail(err, ES_ERR_ARG, "--policy: policies decide per slot; --mode must be slot");
+    if (es_policy_knows_future(chosen->policy))
+        return es_fail(err, ES_ERR_ARG,
+                       "--policy: '%s' knows all demand beforehand: a reference "
+                       "for 'estran compare'",
+                       chosen->policy);
+    es_compare_opts opts = {.policies = &chosen->policy,
+                            .policy_count = 1,
+                            .seed = cli->seed != 0 ? (uint64_t)cli->seed : scenario->seed,
+                            .replication_count = (uint32_t)chosen->replications,
+                            .thread_count = (uint32_t)chosen->threads,
+                            .expected = chosen->expected,
+                            .clip = chosen->on_bad != 0};
+    ES_TRY(es_idn_from_scenario(cli->arena, scenario, &idn, err));
+    ES_TRY(es_compare_run(cli->arena, idn, opts, &comparison, err));
+    const es_compare_row *row = &comparison->rows[0];
+    es_outcome *outcome = ES_TAKE_ONE(cli->arena, es_outcome);
+    es_interval *intervals = ES_TAKE_ARRAY(cli->arena, es_interval, ES_COMPARE_COUNT);
+    if (outcome == NULL || intervals == NULL)
+        return es_arena_full(cli->arena, "intervals", err);
+    *outcome = *row->outcome;
+    outcome->replication_count = comparison->replication_count;
+    outcome->intervals = intervals;
+    for (int f = 0; f < ES_COMPARE_COUNT; f++)
+        if (isfinite(row->figures[f].mean))
+            intervals[outcome->interval_count++] = row->figures[f];
+    if (row->faults.first[0] != '\0')
+        es_cli_say(cli,
+                   "clipped: %llu nodes over their memory, %llu items over their copies, %llu "
+                   "bad answers; the first: %s",
+                   (unsigned long long)row->faults.over_budget,
+                   (unsigned long long)row->faults.over_copies,
+                   (unsigned long long)row->faults.bad_answers, row->faults.first);
+    *out_result = (es_event_result){.outcome = outcome};
+    return ES_OK;
+}
+
 static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
                      es_error *err)
 {
@@ -140,16 +202,20 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     const options *chosen = given;
     const es_scenario *scenario = NULL;
     const es_plan *plan = NULL;
+    es_event_result result;
     ES_TRY(es_scenario_load(cli->arena, files[0], &scenario, err));
-    ES_TRY(get_plan(cli, chosen, scenario, &plan, err));
-    if (plan->quality == ES_PLAN_INFEASIBLE || plan->quality == ES_PLAN_UNKNOWN) {
+    if (chosen->policy != NULL)
+        ES_TRY(follow(cli, chosen, scenario, &result, err));
+    else
+        ES_TRY(get_plan(cli, chosen, scenario, &plan, err));
+    if (plan != NULL && (plan->quality == ES_PLAN_INFEASIBLE || plan->quality == ES_PLAN_UNKNOWN)) {
         cli->exit_code = 3;
         (void)fprintf(stderr, "estran: %s: no feasible plan: %s\n", files[0],
                       plan->conflict != NULL ? plan->conflict : "none found in time");
         return ES_OK;
     }
-    es_event_result result;
-    ES_TRY(simulate(cli, chosen, scenario, plan, &result, err));
+    if (plan != NULL)
+        ES_TRY(simulate(cli, chosen, scenario, plan, &result, err));
     const es_outcome *outcome = result.outcome;
     es_text text;
     es_text_init(&text, (size_t)1 << 30);
@@ -178,7 +244,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
 const es_verb es_verb_simulate = {
     .name = "simulate",
     .group = "run",
-    .summary = "play a plan in virtual time",
+    .summary = "play a plan or a policy in virtual time",
     .arguments = "SCENARIO",
     .details =
         "Slot mode: per slot, the arrivals take the plan's routing; waiting follows queueing\n"

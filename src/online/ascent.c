@@ -18,7 +18,8 @@ static es_status list_free_items(es_arena *arena, es_ascent *ascent, es_error *e
     for (uint32_t v = 0; v < idn->node_count; v++) {
         ascent->first[v] = count;
         for (uint32_t i = idn->node_first[v]; i < idn->node_first[v + 1]; i++)
-            if (used[i] && !idn->items[i].pinned)
+            if (used[i] && !idn->items[i].pinned &&
+                idn->items[i].size_bytes <= es_idn_free_bytes(idn, v) * (1 + 1e-12))
                 ascent->list[count++] = i;
     }
     ascent->first[idn->node_count] = count;
@@ -34,6 +35,7 @@ es_status es_ascent_new(es_arena *arena, const es_idn *idn, double step, double 
     ES_TRY(es_online_take(arena, count, sizeof *ascent.y, &ascent.y, err));
     ES_TRY(es_online_take(arena, count, sizeof *ascent.h, &ascent.h, err));
     ES_TRY(es_online_take(arena, count, sizeof *ascent.size, &ascent.size, err));
+    ES_TRY(es_online_take(arena, count, sizeof *ascent.copies, &ascent.copies, err));
     ES_TRY(es_online_take(arena, count, sizeof *ascent.weight, &ascent.weight, err));
     ES_TRY(es_online_take(arena, idn->node_count, sizeof *ascent.budget, &ascent.budget, err));
     ES_TRY(es_online_take(arena, idn->item_count, sizeof *ascent.hosted, &ascent.hosted, err));
@@ -41,8 +43,10 @@ es_status es_ascent_new(es_arena *arena, const es_idn *idn, double step, double 
     es_idn_pinned(idn, ascent.hosted);
     for (uint32_t a = 0; a < count; a++) {
         const es_idn_item *item = &idn->items[ascent.list[a]];
+        double room = es_idn_free_bytes(idn, item->node) * (1 + 1e-12);
+        ascent.copies[a] = es_least(item->copies, floor(room / item->size_bytes));
         ascent.size[a] = item->size_bytes;
-        ascent.weight[a] = item->size_bytes * item->copies;
+        ascent.weight[a] = item->size_bytes * ascent.copies[a];
         ascent.h[a] = 1;
     }
     for (uint32_t v = 0; v < idn->node_count; v++) {
@@ -60,7 +64,7 @@ void es_ascent_spread(es_ascent *ascent)
 {
     const es_idn *idn = ascent->idn;
     for (uint32_t a = 0; a < ascent->first[idn->node_count]; a++)
-        ascent->hosted[ascent->list[a]] = ascent->y[a] * idn->items[ascent->list[a]].copies;
+        ascent->hosted[ascent->list[a]] = ascent->y[a] * ascent->copies[a];
 }
 
 /* y exp(eta g / s), scaled so that the largest exponent of the node is 0: the projection does not

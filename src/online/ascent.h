@@ -6,7 +6,7 @@
 
 #include "online/internal.h"
 
-/* Arrays over the free items: not pinned, used by some option; grouped by node. */
+/* Arrays over the free items: not pinned, used by some option, not too large; grouped by node. */
 typedef struct es_ascent {
     const es_idn *idn;
     double step;  /* exponent of the steepest item; over steps^decay */
@@ -15,6 +15,7 @@ typedef struct es_ascent {
     uint64_t steps;
     uint32_t *list;   /* item of each */
     uint32_t *first;  /* [node_count + 1] */
+    double *copies;   /* that fit */
     double *y, *h;    /* per copy */
     double *size;     /* bytes of a copy */
     double *weight;   /* of all copies */

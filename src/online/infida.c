@@ -21,7 +21,9 @@ typedef struct memory {
     double *whole;        /* [item] */
     uint32_t *proposal;   /* [item] */
     double keys[KEY_COUNT];
-    double move_bytes;
+    double move_bytes;   /* per slot */
+    double credit_bytes; /* not yet moved, at most credit_max */
+    double credit_max;
     double next_refresh; /* slot */
 } memory;
 
@@ -65,13 +67,14 @@ static void smooth(memory *own, const es_observation *last)
 /* A part of the nodes each slot; all of them when that is slot 1. */
 static void repair(memory *own, uint32_t slot, uint32_t *hosted)
 {
+    own->credit_bytes = es_least(own->credit_bytes + own->move_bytes, own->credit_max);
     uint32_t every = slot > 1 ? (uint32_t)own->keys[EVERY] : 1;
     es_rounder_draw(&own->rounder, own->fraction, (es_round_opts){0}, slot % every, every,
                     own->proposal);
     for (uint32_t i = 0; i < own->idn->item_count; i++)
         own->whole[i] = hosted[i];
-    (void)es_repair_run(own->repair, &own->smoothed, own->whole, own->proposal, slot % every, every,
-                        1e-6, own->move_bytes);
+    own->credit_bytes -= es_repair_run(own->repair, &own->smoothed, own->whole, own->proposal,
+                                       slot % every, every, 1e-6, own->credit_bytes);
     for (uint32_t i = 0; i < own->idn->item_count; i++)
         hosted[i] = (uint32_t)(own->whole[i] + 0.5);
 }
@@ -116,6 +119,10 @@ static es_status prepare_repair(const es_policy_given *given, memory *own, es_er
     for (uint32_t v = 0; v < idn->node_count; v++)
         if (isfinite(idn->budget_bytes[v]))
             own->move_bytes += own->keys[MOVE] * es_idn_free_bytes(idn, v);
+    own->credit_max = own->move_bytes; /* but a single item must be able to move */
+    for (uint32_t i = 0; i < idn->item_count; i++)
+        if (!idn->items[i].pinned)
+            own->credit_max = es_most(own->credit_max, idn->items[i].size_bytes);
     return ES_OK;
 }
 

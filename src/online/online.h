@@ -279,7 +279,8 @@ es_status es_online_best(es_arena *arena, const es_idn *idn, const double *deman
 double es_online_regret_bound(const es_idn *idn, double theta, uint32_t slot_count);
 
 /* Slope of log regret over log slot: least squares over the points from the last slot / 16 on
- * (space them evenly in the logarithm); NAN where one of them is not positive, or there are fewer than 4. */
+ * (space them evenly in the logarithm); NAN where one of them is not positive, or there are fewer
+ * than 4. */
 double es_online_slope(const double *slots, const double *regret, size_t count);
 
 #endif

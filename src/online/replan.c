@@ -20,12 +20,14 @@ static uint32_t find_item(const es_idn *idn, es_node_id node, es_segment_id segm
     return ES_INDEX_NONE;
 }
 
+/* slots 0: nothing was seen, the scenario's own rates. */
 static es_status plan_anew(memory *own, uint32_t *hosted, es_error *err)
 {
     const es_idn *idn = own->idn;
     es_scenario seen = *idn->scenario;
-    seen.classes = own->classes;
-    for (uint32_t c = 0; c < seen.class_count; c++) {
+    if (own->slots > 0)
+        seen.classes = own->classes;
+    for (uint32_t c = 0; own->slots > 0 && c < seen.class_count; c++) {
         own->classes[c].arrivals = (es_arrivals){
             .kind = ES_ARRIVAL_POISSON, .rate_rps = own->sum[c] / (own->slots * idn->slot_s)};
         own->sum[c] = 0;
@@ -54,11 +56,11 @@ static es_status decide(void *given, uint32_t slot, const es_observation *last, 
 {
     memory *own = given;
     if (last == NULL)
-        return ES_OK;
+        return plan_anew(own, hosted, err);
     for (uint32_t c = 0; c < own->idn->type_count; c++)
         own->sum[c] += last->requests[c];
     own->slots++;
-    if (slot != 1 && slot % (uint32_t)own->keys[EVERY] != 0)
+    if (slot % (uint32_t)own->keys[EVERY] != 0)
         return ES_OK;
     return plan_anew(own, hosted, err);
 }

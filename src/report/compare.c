@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { NAME_WIDTH = 30, CELL_WIDTH = 11 };
+enum { NAME_WIDTH = 30, CELL_WIDTH = 12 };
 
 /* A column: a figure, or its difference to the first policy, or its interval. */
 typedef enum column_kind { COLUMN_MEAN, COLUMN_CI95, COLUMN_DIFF, COLUMN_DIFF_CI95 } column_kind;

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { BEST_STEPS = 200 };
+enum { BEST_STEPS = 100 };
 
 const char *const es_compare_names[ES_COMPARE_COUNT] = {"cost_per_request",
                                                         "gain_per_request",
@@ -36,7 +36,7 @@ typedef struct cell {
 typedef struct path {
     es_arena *arena;
     double *demand;
-    double *best_gain; /* [slot] */
+    double *best_sums; /* [slot] up to and with it, of the best fixed one until then */
     double best_sum, bound_sum, requests;
     es_status status;
     es_error err;
@@ -63,37 +63,59 @@ static es_status take(es_arena *arena, size_t count, size_t size, void *out, es_
 
 /* ---- sample paths ---- */
 
-static es_status lay_path(const comparing *own, uint32_t replication, path *out, es_error *err)
+static es_status lay_demand(const comparing *own, uint32_t replication, path *out, es_error *err)
 {
     const es_idn *idn = own->idn;
-    double *best = NULL;
-    double gain = 0;
-    double bound = 0;
-    es_idn_load load;
     out->arena = es_arena_new(own->cap_bytes);
     if (out->arena == NULL)
         return es_fail(err, ES_ERR_NOMEM, "compare: no memory for an arena");
-    if (idn->scenario != NULL) {
-        ES_TRY(es_simulate_demand(out->arena, idn->scenario, own->opts.seed + replication,
-                                  own->opts.expected, &out->demand, err));
-    } else {
-        ES_TRY(take(out->arena, (size_t)own->slot_count * idn->type_count, sizeof *out->demand,
-                    &out->demand, err));
-        for (uint32_t s = 0; s < own->slot_count; s++)
-            es_idn_rec_1_demand(idn, s, own->opts.shift_slots,
-                                &out->demand[(size_t)s * idn->type_count]);
-    }
-    ES_TRY(take(out->arena, idn->item_count, sizeof *best, &best, err));
-    ES_TRY(take(out->arena, own->slot_count, sizeof *out->best_gain, &out->best_gain, err));
-    ES_TRY(es_online_best(out->arena, idn, out->demand, own->slot_count, BEST_STEPS, best, &gain,
-                          &bound, err));
-    ES_TRY(es_idn_load_new(out->arena, idn, &load, err));
+    if (idn->scenario != NULL)
+        return es_simulate_demand(out->arena, idn->scenario, own->opts.seed + replication,
+                                  own->opts.expected, &out->demand, err);
+    ES_TRY(take(out->arena, (size_t)own->slot_count * idn->type_count, sizeof *out->demand,
+                &out->demand, err));
+    for (uint32_t s = 0; s < own->slot_count; s++)
+        es_idn_rec_1_demand(idn, s, own->opts.shift_slots,
+                            &out->demand[(size_t)s * idn->type_count]);
+    return ES_OK;
+}
+
+/* Raises best_sums to what the best fixed allocation of the first `slots` slots would have. */
+static es_status try_best(const comparing *own, path *out, uint32_t slots, double *out_bound,
+                          es_error *err)
+{
+    const es_idn *idn = own->idn;
+    ES_CLEANUP(es_arena_free_p) es_arena *scratch = es_arena_new(own->cap_bytes);
+    double *best = NULL;
+    double gain = 0;
+    double sum = 0;
+    es_idn_load load;
+    if (scratch == NULL)
+        return es_fail(err, ES_ERR_NOMEM, "compare: no memory for an arena");
+    ES_TRY(take(scratch, idn->item_count, sizeof *best, &best, err));
+    ES_TRY(
+        es_online_best(scratch, idn, out->demand, slots, BEST_STEPS, best, &gain, out_bound, err));
+    ES_TRY(es_idn_load_new(scratch, idn, &load, err));
     for (uint32_t s = 0; s < own->slot_count; s++) {
         es_idn_load_set(&load, &out->demand[(size_t)s * idn->type_count]);
-        out->best_gain[s] = es_idn_gain(&load, best);
-        out->best_sum += out->best_gain[s];
-        out->requests += load.total;
+        sum += es_idn_gain(&load, best);
+        out->best_sums[s] = fmax(out->best_sums[s], sum);
+        if (slots == own->slot_count)
+            out->requests += load.total;
     }
+    return ES_OK;
+}
+
+/* The best of each slot's past would be dear to find for all: those of five lengths stand in. */
+static es_status lay_path(const comparing *own, uint32_t replication, path *out, es_error *err)
+{
+    double bound = 0;
+    ES_TRY(lay_demand(own, replication, out, err));
+    ES_TRY(take(out->arena, own->slot_count, sizeof *out->best_sums, &out->best_sums, err));
+    for (uint32_t part = 16; part >= 1; part /= 2)
+        if (part == 1 || own->slot_count / part >= 1)
+            ES_TRY(try_best(own, out, own->slot_count / part, &bound, err));
+    out->best_sum = out->best_sums[own->slot_count - 1];
     out->bound_sum = fmax(bound * own->slot_count, out->best_sum);
     return ES_OK;
 }
@@ -135,7 +157,7 @@ static void measure(const comparing *own, const path *way, const es_control *con
         cost += control->cost[s];
         gain += control->gain[s];
         moved += control->moved_bytes[s];
-        best += way->best_gain[s];
+        best = way->best_sums[s];
         if (control->fraction_gain != NULL)
             fraction += control->fraction_gain[s];
         if (point < own->point_count && own->slots[point] == s + 1) {
@@ -200,9 +222,15 @@ static void run_cell(void *context, size_t i)
 static es_interval interval(const double *values, size_t count, const char *name)
 {
     double mean = 0;
-    for (size_t i = 0; i < count; i++)
+    double largest = 0;
+    for (size_t i = 0; i < count; i++) {
         mean += values[i] / (double)count;
-    return (es_interval){.measure = name, .mean = mean, .ci95 = es_mean_ci95(values, count)};
+        largest = fmax(largest, fabs(values[i]));
+    }
+    double ci95 = es_mean_ci95(values, count);
+    if (ci95 < 1e-12 * largest)
+        ci95 = 0; /* equal but for the order of sums */
+    return (es_interval){.measure = name, .mean = mean, .ci95 = ci95};
 }
 
 static void add_faults(es_control_faults *into, const es_control_faults *from)

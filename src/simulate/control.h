@@ -63,7 +63,7 @@ typedef enum es_compare_measure {
     ES_COMPARE_CARBON,    /* g per served request, idle included */
     ES_COMPARE_OBJECTIVE, /* per second; NAN where a forbidden refusal happened */
     ES_COMPARE_MOVED,     /* bytes per slot */
-    ES_COMPARE_REGRET,    /* at the end, against the best fixed fractional allocation */
+    ES_COMPARE_REGRET,    /* at the end, against the best fixed fractional allocation in hindsight */
     ES_COMPARE_COUNT
 } es_compare_measure;
 extern const char *const es_compare_names[ES_COMPARE_COUNT]; /* with units, as in JSON keys */
