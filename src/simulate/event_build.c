@@ -379,6 +379,8 @@ es_status es_world_build(es_arena *arena, const es_scenario *scenario, const es_
     world->refused = refused;
     world->drain = opts->drain;
     world->request_max = opts->request_max;
+    if (world->request_capacity > opts->request_max)
+        world->request_capacity = opts->request_max;
     ES_TRY(build_nodes(&b, seed, err));
     build_links(&b, seed);
     uint32_t next_device = 0;

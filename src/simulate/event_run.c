@@ -13,7 +13,7 @@ static bool grow_pool(es_world *world)
     if (capacity > world->request_max)
         capacity = world->request_max;
     if (capacity <= world->request_capacity) {
-        world->failure = "too many requests are under way";
+        world->failure = "no more are allowed: more comes than is served";
         return false;
     }
     es_request *requests = ES_TAKE_ARRAY(world->arena, es_request, capacity);
@@ -332,7 +332,7 @@ es_status es_world_run(es_world *world, es_error *err)
         world->event_count++;
         happen(world, event.what);
     }
-    if (world->now_ns < world->end_ns || !world->drain)
+    if (world->failure == NULL && (world->now_ns < world->end_ns || !world->drain))
         world->now_ns = world->end_ns;
     if (world->queue.full || (world->failure != NULL && strcmp(world->failure, "memory") == 0))
         return es_arena_full(world->arena, "events", err);
@@ -346,6 +346,6 @@ es_status es_world_run(es_world *world, es_error *err)
         world->failure = "the recorder refused a slot";
     if (world->failure == NULL)
         return ES_OK;
-    return es_fail(err, ES_ERR_LIMIT, "at %.3f s, with %u requests under way: %s",
+    return es_fail(err, ES_ERR_LIMIT, "events: at %.3f s, with %u requests under way: %s",
                    es_s_from_ns(world->now_ns), world->request_live, world->failure);
 }

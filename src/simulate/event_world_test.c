@@ -245,7 +245,7 @@ static void full_queues_refuse_and_late_are_dropped(void **state)
     events->drop_late = false;
     few.request_max = 1000;
     assert_fails(es_simulate_events(r.arena, changed, r.plan, few, &r.result, &err), ES_ERR_LIMIT,
-                 err, "too many requests are under way");
+                 err, "with 1000 requests under way: no more are allowed");
     ran_free(&r);
 }
 
