@@ -118,6 +118,10 @@ static void test_hull(void **state)
     assert_ok_err(parse_tasks(arena, bent, true, true, &tasks, &err), err);
     assert_string_equal(tasks->note,
                         "curve 'line 2': 3 of 6 points left out, at most 2.1 under the hull");
+    static const char flat[] = "deadline_s,curve\n1,0:0 1:1 2:1\n";
+    assert_ok_err(parse_tasks(arena, flat, true, false, &tasks, &err), err);
+    assert_null(tasks->note);
+    assert_int_equal(tasks->curves[0].point_count, 2);
     es_arena_free(arena);
 }
 

@@ -91,12 +91,13 @@ es_status es_curve_make(es_arena *arena, const char *name, uint32_t count, const
     uint32_t kept;
     double lost;
     es_curve_hull(count, work, quality, keep, &kept, &lost);
-    if (kept < count && !hull)
+    bool loses = lost > 0.0; /* points of more work for the same quality are no loss */
+    if (loses && !hull)
         return es_fail(err, ES_ERR_PARSE,
                        "curve '%s' is not concave and rising: with --hull %u of its %u points are "
                        "left out, the lowest of them %.4g under the hull",
                        name, count - kept, count, lost);
-    if (kept < count)
+    if (loses)
         es_text_format(note, "%scurve '%s': %u of %u points left out, at most %.4g under the hull",
                        note->size > 0 ? "; " : "", name, count - kept, count, lost);
     uint32_t at = 0;
