@@ -276,6 +276,47 @@ static void test_baselines(void **state)
     assert_true(sums[ES_SCHEDULE_AUTO] > sums[ES_SCHEDULE_EDF_3]);
 }
 
+/* ---- everything at once: three budgets, periods, idle draws, networks, points ---- */
+
+static void test_everything(void **state)
+{
+    (void)state;
+    uint64_t seed = es_test_seed(9);
+    for (uint32_t i = 0; i < 60; i++) {
+        es_arena *arena = new_arena();
+        es_rng rng = es_rng_make(seed, i);
+        es_random_spec spec = {.task_count = 1 + (uint32_t)es_rng_below(&rng, 150),
+                               .machine_count = 1 + (uint32_t)es_rng_below(&rng, 6),
+                               .segment_count = 1 + (uint32_t)es_rng_below(&rng, 6),
+                               .tolerance = 0.2 + 2 * es_rng_double(&rng),
+                               .budget_share = 0.05 + 1.5 * es_rng_double(&rng),
+                               .period_count = 1 + (uint32_t)es_rng_below(&rng, 5),
+                               .idle_w = es_rng_below(&rng, 2) == 0 ? 0 : es_rng_double(&rng),
+                               .bytes = es_rng_below(&rng, 2) == 0 ? 0 : 1000};
+        const es_tasks *tasks;
+        const es_machines *machines;
+        es_instance instance;
+        es_schedule_opts opts = es_schedule_opts_default();
+        es_random_instance(arena, &rng, spec, &tasks, &machines, opts.budgets, &instance);
+        for (int b = ES_BUDGET_CARBON; b < ES_BUDGET_COUNT; b++)
+            if (es_rng_below(&rng, 2) == 0)
+                opts.budgets[b] =
+                    instance.idle_use[b] +
+                    es_rng_double(&rng) * (instance.full_use[b] - instance.idle_use[b]);
+        double bound = (double)INFINITY;
+        for (int m = ES_SCHEDULE_METHOD_COUNT - 1; m >= ES_SCHEDULE_FRACTIONAL; m--) {
+            opts.method = (es_schedule_method)m;
+            const es_schedule *schedule = solve(arena, tasks, machines, opts);
+            bound = fmin(bound, schedule->bound);
+            assert_true(schedule->quality <= bound * (1 + 1e-6));
+        }
+        opts.method = ES_SCHEDULE_APPROX;
+        opts.discrete = true;
+        assert_true(solve(arena, tasks, machines, opts)->quality <= bound * (1 + 1e-6));
+        es_arena_free(arena);
+    }
+}
+
 /* ---- the checker finds what is wrong ---- */
 
 static void test_checker(void **state)
@@ -376,9 +417,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),  cmocka_unit_test(test_approx),
-        cmocka_unit_test(test_exact),   cmocka_unit_test(test_baselines),
-        cmocka_unit_test(test_checker), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_golden),     cmocka_unit_test(test_approx),
+        cmocka_unit_test(test_exact),      cmocka_unit_test(test_baselines),
+        cmocka_unit_test(test_everything), cmocka_unit_test(test_checker),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
