@@ -66,7 +66,9 @@ const es_verb es_verb_node = {
         "'estran run' starts one per node of the scenario and tells it what to host. The node\n"
         "prints 'ready PORT', serves until its controller's connection ends, and listens on\n"
         "loopback unless told otherwise. A controller must present the token of the environment\n"
-        "variable ESTRAN_NODE_TOKEN when that is set, as 'estran run' does; nothing is encrypted.",
+        "variable ESTRAN_NODE_TOKEN when that is set, as 'estran run' does; nothing is encrypted.\n"
+        "Where the machine has energy counters it tells the joules of its process; sys and proc\n"
+        "are looked for below ESTRAN_METER_ROOT, a container's mount of the host's.",
     .file_min = 0,
     .file_max = 0,
     .options = rows,

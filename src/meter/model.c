@@ -130,7 +130,9 @@ es_status es_model_find(es_meter *meter, es_error *err)
         es_channel_add(meter, ES_METER_MODEL, ES_METER_PLATFORM, "model",
                        declared ? "declared power model" : "generic power model, not declared");
     if (channel == NULL)
-        return es_fail(err, ES_ERR_LIMIT, "more than %d channels", ES_METER_CHANNELS_MAX);
+        return meter->channel_count < ES_METER_CHANNELS_MAX
+                   ? es_arena_full(meter->arena, "meter", err)
+                   : es_fail(err, ES_ERR_LIMIT, "more than %d channels", ES_METER_CHANNELS_MAX);
     channel->reading = ES_READ_MODEL;
     channel->face.method = ES_METER_MODELLED;
     channel->face.resolution_s = ticks_resolution_s;

@@ -346,6 +346,30 @@ static void test_random_walk(void **state)
                  figure.dropped, (double)whole_uj * 1e-6);
 }
 
+/* Wherever memory ends: a meter, or NOMEM; never a crash or an open file. */
+static void test_little_memory(void **state)
+{
+    tree *now = *state;
+    two_sockets(now);
+    bool made = false;
+    int before = dup(STDIN_FILENO);
+    for (size_t cap = 4096; cap < (size_t)300 << 10; cap += 1531) {
+        es_arena *arena = es_arena_new(cap);
+        es_meter *meter = NULL;
+        es_error err = {0};
+        es_status status = es_meter_new(arena, tree_opts(now), &meter, &err);
+        assert_true(status == ES_OK || status == ES_ERR_NOMEM);
+        assert_true((meter != NULL) == (status == ES_OK));
+        made = made || meter != NULL;
+        es_arena_free(arena);
+    }
+    int after = dup(STDIN_FILENO);
+    assert_true(made);
+    assert_int_equal(after, before + 1); /* the lowest that is free */
+    (void)close(before);
+    (void)close(after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +382,7 @@ int main(void)
         TREE_TEST(test_permission),          TREE_TEST(test_virtual_machine),
         TREE_TEST(test_stands_still),        TREE_TEST(test_true_zero),
         TREE_TEST(test_calibration),         TREE_TEST(test_random_walk),
+        TREE_TEST(test_little_memory),
     };
     return cmocka_run_group_tests_name("meter.rapl", tests, NULL, NULL);
 }
