@@ -41,5 +41,6 @@ double es_online_slope(const double *slots, const double *regret, size_t count)
         n += 1;
     }
     double spread = n * sum_xx - sum_x * sum_x;
-    return n >= 4 && spread > 0 ? (n * sum_xy - sum_x * sum_y) / spread : (double)NAN;
+    double slope = n >= 4 && spread > 0 ? (n * sum_xy - sum_x * sum_y) / spread : (double)NAN;
+    return fabs(slope) < 1e-9 ? 0 : slope;
 }

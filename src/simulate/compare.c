@@ -145,7 +145,8 @@ static void measure_outcome(const es_outcome *outcome, double *figures)
     }
 }
 
-static void measure(const comparing *own, const path *way, const es_control *control, cell *out)
+static void measure(const comparing *own, const path *way, const es_control *control,
+                    bool knows_future, cell *out)
 {
     double cost = 0;
     double gain = 0;
@@ -183,7 +184,8 @@ static void measure(const comparing *own, const path *way, const es_control *con
     if (control->outcome != NULL)
         measure_outcome(control->outcome, figures);
     out->psi_regret = (1 - exp(-1)) * best - gain;
-    out->psi_bound = control->fraction_gain != NULL
+    bool learns = control->fraction_gain != NULL && !knows_future;
+    out->psi_bound = learns
                          ? es_online_regret_bound(own->idn, control->gradient_max, own->slot_count)
                          : (double)NAN;
     out->faults = control->faults;
@@ -209,7 +211,7 @@ static void run_cell(void *context, size_t i)
         out->status = es_simulate_control(out->arena, own->idn, way->demand, own->slot_count, opts,
                                           &control, &out->err);
     if (out->status == ES_OK)
-        measure(own, way, &control, out);
+        measure(own, way, &control, es_policy_knows_future(opts.policy), out);
     if (replication > 0) { /* the first one's outcome is kept */
         es_arena_free(out->arena);
         out->arena = NULL;
