@@ -1,10 +1,9 @@
 /* A million devices that choose among 100 gateways, about 4 candidates each; and ALOHA over
  * gateways and spreading factors. */
-#include "base/clock.h"
 #include "base/rng.h"
+#include "es_bench.h"
 #include "plan/plan.h"
 
-#include <math.h>
 #include <stdio.h>
 
 enum { PLAYERS = 1000 * 1000, GATEWAYS = 100, CANDIDATES = 4 };
@@ -54,7 +53,9 @@ static bool draw(es_arena *arena, field *out, es_hedonic_resource resource, bool
     return true;
 }
 
-static bool measure(const char *name, es_hedonic_resource resource, bool own_loads, bool optimum)
+/* Times one game; names has room for what the rows say. */
+static bool measure(es_bench *out, char names[3][96], const char *name,
+                    es_hedonic_resource resource, bool own_loads)
 {
     ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new((size_t)3 << 30);
     field *given = ES_TAKE_ONE(arena, field);
@@ -69,34 +70,45 @@ static bool measure(const char *name, es_hedonic_resource resource, bool own_loa
         return false;
     }
     double took_s = es_s_from_ns(es_clock_now_ns(es_clock_system()) - start_ns);
-    printf("%-16s %.2f s, %u passes, %.2f M moves, %u unstable, welfare %.6g", name, took_s,
-           partition.pass_count, (double)partition.move_count * 1e-6, partition.unstable_count,
-           partition.welfare);
-    if (optimum) {
-        es_hedonic_optimum best = {0};
-        start_ns = es_clock_now_ns(es_clock_system());
-        if (es_hedonic_optimum_of(arena, &given->game, &partition, &best, &err) != ES_OK)
-            return false;
-        took_s = es_s_from_ns(es_clock_now_ns(es_clock_system()) - start_ns);
-        printf("; optimum %.6g..%.6g in %.2f s, anarchy %.5f..%.5f", best.welfare, best.bound,
-               took_s, es_hedonic_anarchy(partition.welfare, best.welfare),
-               es_hedonic_anarchy(partition.welfare, best.bound));
-    }
-    printf(", %.0f MB\n", (double)es_arena_used_bytes(arena) * 1e-6);
+    es_hedonic_optimum best = {0};
+    if (es_hedonic_optimum_of(arena, &given->game, &partition, &best, &err) != ES_OK)
+        return false;
+    double anarchy = es_hedonic_anarchy(partition.welfare, best.bound);
+    (void)fprintf(stderr,
+                  "%-10s %.2f s, %u passes, %.2f M moves, %u unstable, welfare %.6g, "
+                  "optimum %.6g..%.6g, anarchy at most %.5f\n",
+                  name, took_s, partition.pass_count, (double)partition.move_count * 1e-6,
+                  partition.unstable_count, partition.welfare, best.welfare, best.bound, anarchy);
+    (void)snprintf(names[0], sizeof names[0], "plan: 1e6 devices, %s: wall to stability", name);
+    (void)snprintf(names[1], sizeof names[1], "plan: 1e6 devices, %s: who would move", name);
+    (void)snprintf(names[2], sizeof names[2], "plan: 1e6 devices, %s: anarchy at most", name);
+    es_bench_add(out, names[0], took_s, "s", "lower", 10.0);
+    es_bench_add(out, names[1], partition.unstable_count, "", "lower", 0.0);
+    es_bench_add(out, names[2], anarchy, "times", "lower", (double)NAN);
     return true;
 }
 
 int main(void)
 {
-    const es_hedonic_resource linear = {.price = 2e-5, .power = 1, .load_max = INFINITY};
-    const es_hedonic_resource square = {.price = 1e-9, .power = 2, .load_max = INFINITY};
+    const es_hedonic_resource linear = {.price = 2e-5, .power = 1, .load_max = (double)INFINITY};
+    const es_hedonic_resource square = {.price = 1e-9, .power = 2, .load_max = (double)INFINITY};
     const es_hedonic_resource full = {.price = 1e-5, .power = 1, .load_max = 12000};
     const es_hedonic_resource learning = {
-        .gain = 0.3, .gain_load = 5000, .price = 2e-5, .power = 1, .load_max = INFINITY};
-    bool good = measure("linear", linear, false, true);
-    good = measure("square", square, false, true) && good;
-    good = measure("capacity", full, false, true) && good;
-    good = measure("learning", learning, false, true) && good;
-    good = measure("weighted", linear, true, true) && good;
-    return good ? 0 : 1;
+        .gain = 0.3, .gain_load = 5000, .price = 2e-5, .power = 1, .load_max = (double)INFINITY};
+    const struct {
+        const char *name;
+        es_hedonic_resource resource;
+        bool own_loads;
+    } games[] = {{"linear", linear, false},
+                 {"square", square, false},
+                 {"capacity", full, false},
+                 {"learning", learning, false},
+                 {"weighted", linear, true}};
+    enum { GAMES = sizeof games / sizeof *games };
+    static char names[GAMES][3][96];
+    es_bench out = {0};
+    for (size_t i = 0; i < GAMES; i++)
+        if (!measure(&out, names[i], games[i].name, games[i].resource, games[i].own_loads))
+            return 1;
+    return es_bench_print(&out);
 }
