@@ -1,6 +1,7 @@
 #include "runtime/testing/tensor_file.h"
 
 #include "base/checked.h"
+#include "data/data.h"
 
 #include <math.h>
 
@@ -183,28 +184,17 @@ es_status tensor_from_pb(es_arena *arena, const void *bytes, size_t size, es_ten
 es_status tensor_from_npy(es_arena *arena, const void *bytes, size_t size, es_tensor *out,
                           es_error *err)
 {
-    const char *text = bytes;
-    if (size < 10 || memcmp(text, "\x93NUMPY\x01", 7) != 0)
-        return es_fail(err, ES_ERR_PARSE, "not a .npy file of version 1");
-    size_t header = 10 + ((size_t)(unsigned char)text[9] << 8 | (unsigned char)text[8]);
-    char *words = header <= size ? es_arena_text_n(arena, text + 10, header - 10) : NULL;
-    const char *at = words != NULL ? strstr(words, "'shape': (") : NULL;
-    if (at == NULL || strstr(words, "'<f4'") == NULL || strstr(words, "False") == NULL)
-        return es_fail(err, ES_ERR_PARSE, "not a .npy file of row-major float32");
-    int64_t dims[ES_TENSOR_RANK_MAX] = {0};
-    size_t rank = 0;
-    for (at += strlen("'shape': ("); *at != ')' && rank < ES_TENSOR_RANK_MAX;) {
-        char *end = NULL;
-        dims[rank++] = strtoll(at, &end, 10);
-        for (at = end; *at == ',' || *at == ' ';)
-            at++;
-    }
-    es_tensor tensor = es_tensor_make(ES_DTYPE_F32, dims, rank, NULL);
-    if (tensor.size_bytes != size - header)
-        return es_fail(err, ES_ERR_PARSE, "%zu bytes of data, shape says %zu", size - header,
-                       tensor.size_bytes);
+    es_data_array array;
+    int64_t dims[ES_TENSOR_RANK_MAX];
+    ES_TRY(es_data_parse_npy(arena, "npy", bytes, size, &array, err));
+    if (array.type != ES_DATA_F32 || array.rank > ES_TENSOR_RANK_MAX)
+        return es_fail(err, ES_ERR_UNSUPPORTED, "npy of %s, expected f32",
+                       es_data_type_name(array.type));
+    for (size_t i = 0; i < array.rank; i++)
+        dims[i] = (int64_t)array.dims[i];
+    es_tensor tensor = es_tensor_make(ES_DTYPE_F32, dims, array.rank, NULL);
     ES_TRY(es_arena_take_or_fail(arena, tensor.size_bytes, 1, "tensor", &tensor.data, err));
-    memcpy(tensor.data, text + header, tensor.size_bytes);
+    memcpy(tensor.data, array.bytes, tensor.size_bytes);
     *out = tensor;
     return ES_OK;
 }

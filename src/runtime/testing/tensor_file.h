@@ -12,7 +12,7 @@
 es_status tensor_from_pb(es_arena *arena, const void *bytes, size_t size, es_tensor *out,
                          es_error *err) ES_MUST_CHECK;
 
-/* Bytes of a .npy file of little-endian float32 in C order. */
+/* Bytes of a .npy file of float32. */
 es_status tensor_from_npy(es_arena *arena, const void *bytes, size_t size, es_tensor *out,
                           es_error *err) ES_MUST_CHECK;
 
