@@ -1,0 +1,213 @@
+/* http, private: what the server's files share. */
+#ifndef ES_HTTP_INTERNAL_H
+#define ES_HTTP_INTERNAL_H
+
+#include "base/clock.h"
+#include "http.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { ES_HTTP_SEGMENTS_MAX = 16, ES_HTTP_TOKEN_SIZE_MIN = 16, ES_HTTP_TOKEN_SIZE_MAX = 4096 };
+
+/* ---- target.c: paths and queries ---- */
+
+/* Decodes %XX (and '+' with plus_is_space) of text[size] into out[room], terminated. False for a
+ * malformed escape, a NUL, or no room. */
+bool es_http_decode(const char *text, size_t size, bool plus_is_space, char *out, size_t room);
+
+/* First value of name in a query ("a=1&b=2"), decoded. */
+bool es_http_query_find(const char *query, const char *name, char *out, size_t room);
+
+typedef struct es_http_match {
+    const char *names[ES_HTTP_PARAMS_MAX];
+    const char *values[ES_HTTP_PARAMS_MAX]; /* in the caller's scratch */
+    size_t count;
+} es_http_match;
+
+/* Does pattern fit path (as sent, without query)? scratch[room] takes the decoded parameters. */
+bool es_http_path_fits(const char *pattern, const char *path, es_http_match *match, char *scratch,
+                       size_t room);
+
+/* Is pattern well-formed? */
+es_status es_http_pattern_check(const char *pattern, es_error *err) ES_MUST_CHECK;
+
+/* ---- the server's objects ---- */
+
+typedef struct es_http_loop es_http_loop;
+typedef struct es_http_conn es_http_conn;
+
+/* ---- wake.c ---- */
+typedef struct es_http_waker {
+    _Atomic int refs;
+    int fd;                          /* readable: look at the list */
+    _Atomic(es_http_request *) head; /* suspended requests that can go on */
+} es_http_waker;
+
+es_http_waker *es_http_waker_new(void); /* NULL: no memory or descriptor */
+es_http_waker *es_http_waker_ref(es_http_waker *waker);
+void es_http_waker_unref(es_http_waker *waker);
+void es_http_waker_ring(es_http_waker *waker);
+void es_http_waker_push(es_http_waker *waker, es_http_request *request);
+es_http_request *es_http_waker_take_all(es_http_waker *waker); /* by next_awake */
+void es_http_waker_hush(es_http_waker *waker);
+
+/* Who owns a request, and what may still happen to it:
+ *   RUNNING    the loop is in it (receiving, or in the handler)
+ *   PARKED     the connection is suspended, the handler owes an answer
+ *   ANSWERED   an answer is there and the handler has let go
+ *   STREAMING  an answer is there, the handler still holds the request
+ *   CANCELLED  the server answered itself; the handler has not noticed
+ *   ABANDONED  and now it has
+ *   GONE       the connection is through with it, the handler is not */
+typedef enum es_http_state {
+    ES_HTTP_RUNNING,
+    ES_HTTP_PARKED,
+    ES_HTTP_ANSWERED,
+    ES_HTTP_STREAMING,
+    ES_HTTP_CANCELLED,
+    ES_HTTP_ABANDONED,
+    ES_HTTP_GONE,
+    ES_HTTP_STATE_COUNT
+} es_http_state;
+
+typedef enum es_http_flow { ES_HTTP_FLOWING, ES_HTTP_DRY, ES_HTTP_WOKEN } es_http_flow;
+
+typedef enum es_http_phase {
+    ES_HTTP_PHASE_HEAD,  /* the request line has come */
+    ES_HTTP_PHASE_BODY,  /* the headers have come and were accepted */
+    ES_HTTP_PHASE_DRAIN, /* refused; the body is thrown away before the answer */
+    ES_HTTP_PHASE_WAIT,  /* with the handler */
+    ES_HTTP_PHASE_SEND,
+    ES_HTTP_PHASE_COUNT
+} es_http_phase;
+
+struct es_http_request {
+    es_http_loop *loop; /* not to be touched by the handler's side once CANCELLED or GONE */
+    es_http_conn *conn;
+    struct MHD_Connection *mhd;
+    const es_http_route *route;
+    es_http_request *next_free, *next_awake;
+    es_http_waker *waker;
+    bool suspended;    /* the loop's */
+    _Atomic int state; /* es_http_state */
+    _Atomic int flow;  /* es_http_flow, of a streamed answer */
+    _Atomic bool cut;  /* a streamed answer is to fail at its next read */
+    es_http_phase phase;
+    es_http_method method;
+    uint32_t roles;
+    int64_t start_ns;
+    char *target; /* path, NUL, query */
+    size_t target_capacity;
+    const char *query; /* in target, or "" */
+    bool target_too_long;
+    char *scratch; /* decoded parameters */
+    es_http_match match;
+    unsigned char *body;
+    size_t body_bytes;
+    size_t body_capacity;
+    size_t body_booked; /* counted in the server's sum */
+    size_t body_max;
+    int refusal_status; /* of PHASE_DRAIN */
+    es_error refusal;
+    uint64_t drained_bytes;
+    struct MHD_Response *response; /* the handler's; the loop looks once ANSWERED or STREAMING */
+    struct MHD_Response *own_response; /* the server's own */
+    unsigned response_status, own_status;
+    void *user;
+    void (*user_release)(void *user);
+};
+
+struct es_http_conn {
+    es_http_conn *next, *previous;
+    es_http_loop *loop;
+    struct MHD_Connection *mhd;
+    es_http_request *request; /* from its line to its end; NULL between */
+    int fd;
+    int64_t deadline_ns; /* INT64_MAX: none */
+    bool certificate_good;
+};
+
+struct es_http_loop {
+    es_http_server *server;
+    struct MHD_Daemon *daemon;
+    pthread_t thread;
+    bool thread_runs;
+    es_http_waker *waker;
+    bool again; /* something was resumed that the library has not looked at yet */
+    size_t suspended_count;
+    int listen_fd; /* its own copy; -1 once the daemon has it */
+    es_http_conn *conns;
+    int64_t deadline_ns; /* no connection has an earlier one */
+    es_http_request *free_requests;
+    size_t free_count;
+    bool quiet;            /* listens no more */
+    bool refusing;         /* past the grace: no handler is called */
+    es_error *start_error; /* where the library's complaints go while starting */
+};
+
+struct es_http_server {
+    es_arena *arena;
+    es_http_server_opts opts;
+    es_clock *clock;
+    char *certificate_pem, *key_pem, *ca_pem;
+    int listen_fd;
+    uint16_t port;
+    es_http_loop *loops;
+    bool started, stopped;
+    _Atomic int64_t stop_at_ns; /* INT64_MAX: not stopping */
+    _Atomic uint64_t connections, connections_open, requests, handled, refused, late_receiving,
+        late_answering, bodies;
+};
+
+/* ---- loop.c ---- */
+es_status es_http_loop_init(es_http_loop *loop, es_http_server *server,
+                            es_error *err) ES_MUST_CHECK;
+es_status es_http_loop_start(es_http_loop *loop, es_error *err) ES_MUST_CHECK;
+void es_http_loop_done(es_http_loop *loop); /* joins */
+
+/* ---- connection.c: what the library calls ---- */
+void es_http_on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+                           enum MHD_ConnectionNotificationCode what);
+void *es_http_on_target(void *context, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result es_http_on_access(void *context, struct MHD_Connection *mhd, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **request_context);
+void es_http_on_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                          enum MHD_RequestTerminationCode why);
+/* Ends what is overdue and gives the next deadline. */
+void es_http_deadlines_check(es_http_loop *loop, int64_t now_ns);
+void es_http_deadline_set(es_http_conn *conn, int64_t deadline_ns);
+
+/* ---- accept.c: may this request come in? ---- */
+
+/* Looks at line and headers; on refusal gives the HTTP status and fills err. */
+int es_http_head_check(es_http_request *request, const char *method, uint64_t *out_length,
+                       bool *out_chunked, es_error *err);
+
+enum { ES_HTTP_ALLOWED_SIZE = 64 };
+
+/* The methods that the request's path knows, for an Allow header. */
+void es_http_allowed(es_http_request *request, char out[ES_HTTP_ALLOWED_SIZE]);
+
+/* ---- request.c ---- */
+void es_http_request_suspend(es_http_request *request); /* on the loop, as is resume */
+void es_http_request_resume(es_http_request *request);
+es_http_request *es_http_request_take(es_http_loop *loop); /* NULL: out of memory */
+void es_http_request_ended(es_http_request *request);      /* by the connection */
+void es_http_request_destroy(es_http_request *request);
+/* Answers in the handler's place when it still owes one; true when it did. On the loop. */
+bool es_http_request_cancel(es_http_request *request, int status, const char *text);
+struct MHD_Response *es_http_error_response(int status, const char *text);
+bool es_http_body_reserve(es_http_request *request, size_t bytes); /* counts and allocates */
+void es_http_body_unbook(es_http_request *request);
+
+/* ---- tls.c ---- */
+es_status es_http_tls_read(es_http_server *server, es_error *err) ES_MUST_CHECK;
+/* Did the client show a certificate that the CA signed? */
+bool es_http_tls_client_good(struct MHD_Connection *mhd);
+
+extern const char ES_HTTP_TLS_PRIORITY[];
+
+#endif

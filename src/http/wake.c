@@ -1,0 +1,61 @@
+/* How other threads tell a loop that a request can go on. Only the loop touches the library; the
+ * waker outlives it, since a thread may still be on its way out when the loop has ended. */
+#include "internal.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+es_http_waker *es_http_waker_new(void)
+{
+    es_http_waker *waker = calloc(1, sizeof *waker);
+    if (waker == NULL)
+        return NULL;
+    waker->refs = 1;
+    waker->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (waker->fd < 0) {
+        free(waker);
+        return NULL;
+    }
+    return waker;
+}
+
+es_http_waker *es_http_waker_ref(es_http_waker *waker)
+{
+    atomic_fetch_add(&waker->refs, 1);
+    return waker;
+}
+
+void es_http_waker_unref(es_http_waker *waker)
+{
+    if (waker == NULL || atomic_fetch_sub(&waker->refs, 1) != 1)
+        return;
+    (void)close(waker->fd); /* nothing is lost with it */
+    free(waker);
+}
+
+void es_http_waker_ring(es_http_waker *waker)
+{
+    uint64_t one = 1;
+    (void)!write(waker->fd, &one, sizeof one); /* full means rung */
+}
+
+void es_http_waker_push(es_http_waker *waker, es_http_request *request)
+{
+    es_http_request *head = atomic_load(&waker->head);
+    do {
+        request->next_awake = head;
+    } while (!atomic_compare_exchange_weak(&waker->head, &head, request));
+    if (head == NULL) /* whoever found it empty rings for all behind */
+        es_http_waker_ring(waker);
+}
+
+es_http_request *es_http_waker_take_all(es_http_waker *waker)
+{
+    return atomic_exchange(&waker->head, NULL);
+}
+
+void es_http_waker_hush(es_http_waker *waker)
+{
+    uint64_t ignored = 0;
+    (void)!read(waker->fd, &ignored, sizeof ignored); /* empty is fine */
+}
