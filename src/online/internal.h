@@ -65,6 +65,7 @@ typedef es_status es_policy_maker(const es_policy_given *given, const char *opti
                                   es_policy *out_policy, es_error *err);
 es_policy_maker es_policy_infida, es_policy_infida_offline, es_policy_olag, es_policy_greedy,
     es_policy_replan, es_policy_lru, es_policy_lfu, es_policy_random, es_policy_device_only,
-    es_policy_edge_only, es_policy_cloud_only, es_policy_process, es_policy_hottest;
+    es_policy_edge_only, es_policy_cloud_only, es_policy_process, es_policy_hottest,
+    es_policy_adahedge, es_policy_exp3, es_policy_exp3_ix;
 
 #endif

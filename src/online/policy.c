@@ -20,6 +20,10 @@ static const row rows[] = {
     {"device-only", es_policy_device_only, false, "greedy on devices alone"},
     {"edge-only", es_policy_edge_only, false, "greedy on the edge alone"},
     {"cloud-only", es_policy_cloud_only, false, "greedy on the cloud alone"},
+    {"adahedge", es_policy_adahedge, false,
+     "a learner chooses among infida, olag, hottest, edge-only"},
+    {"exp3", es_policy_exp3, false, "the same, seeing only the cost of what it chose"},
+    {"exp3-ix", es_policy_exp3_ix, false, "the same, with high probability"},
     {"process", es_policy_process, false, "COMMAND that speaks JSON lines"},
 };
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };

@@ -127,6 +127,14 @@ static void rec_1_sliding(void **state)
     assert_true(plain.moved_bytes <= 25e9); /* coupled: the prototype moved 118 GB without */
     assert_true(slow.moved_bytes < plain.moved_bytes);
     assert_near(plain.fraction_gain, infida.fraction_gain, 1e-9); /* rounding does not feed back */
+    /* the learner finds the best of its arms; the bandit does better than their mean */
+    played hedge = play(&own, "adahedge", NULL, NULL);
+    played bandit = play(&own, "exp3:hold=1", NULL, NULL);
+    played olag = play(&own, "olag", NULL, NULL);
+    print_message("adahedge %.2f, exp3 %.2f, infida %.2f, olag %.2f\n", hedge.gain, bandit.gain,
+                  infida.gain, olag.gain);
+    assert_true(hedge.gain >= 0.97 * infida.gain);
+    assert_true(bandit.gain >= olag.gain);
     es_arena_free(arena);
 }
 
@@ -168,6 +176,9 @@ static void regret_is_within_the_bound(void **state)
                                             "hottest",
                                             "random:every=5",
                                             "edge-only",
+                                            "adahedge",
+                                            "exp3:hold=1",
+                                            "exp3-ix",
                                             "static-greedy",
                                             "infida-offline"};
         for (size_t p = 0; p < sizeof specs / sizeof specs[0]; p++) {
