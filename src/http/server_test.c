@@ -1,8 +1,8 @@
 /* The server against clients of every kind, over loopback. */
 #include "base/queue.h"
 #include "es_test.h"
+#include "http/testing/http_peer.h"
 #include "internal.h"
-#include "testing/http_peer.h"
 
 #include <errno.h>
 #include <poll.h>
