@@ -123,8 +123,9 @@ typedef struct es_reliability {
     es_reliability_bin bins[ES_RELIABILITY_BINS_MAX];
     double confidence;    /* mean over all */
     es_interval accuracy; /* of all, exact */
-    es_interval ece;      /* sum n_b/n |accuracy_b - confidence_b|, bootstrap interval */
-    double mce;           /* largest gap of a bin that is not empty */
+    es_interval
+        ece;    /* sum n_b/n |accuracy_b - confidence_b|, interval at 1 - delta, holds near 0 too */
+    double mce; /* largest gap of a bin that is not empty */
     /* The ECE that a perfectly calibrated model would show with as many samples: mean, and the
      * value it exceeds with chance delta. An ece above that is miscalibration, not chance. */
     double ece_chance, ece_chance_high;
@@ -211,7 +212,6 @@ es_status es_guarantee_cascade(const es_cascade *cascade, const double *path, si
 
 /* A path that depends on no sample: the same threshold at every stage, from never stopping through
  * 1 - 2^(-k/16) down to 0. */
-enum { ES_GUARANTEE_PATH_MAX = 700 };
 es_status es_guarantee_path_fixed(es_arena *arena, size_t stage_count, const double **out_path,
                                   size_t *out_count, es_error *err) ES_MUST_CHECK;
 
