@@ -66,6 +66,26 @@ static size_t choose(es_run *run, uint32_t c)
     return class->routing_first + chosen;
 }
 
+/* As the caller wishes, where it does; only among the routings of the class. */
+static es_status find_routing(es_run *run, uint32_t c, const es_run_pending *next, size_t *out,
+                              es_error *err)
+{
+    const es_run_class *class = &run->classes[c];
+    if (run->opts.route == NULL || !next->recorded) {
+        *out = choose(run, c);
+        return ES_OK;
+    }
+    *out = run->opts.route(run->opts.context, (es_class_id){c}, next->sequence);
+    if (*out == SIZE_MAX ||
+        (*out >= class->routing_first && *out - class->routing_first < class->routing_count))
+        return ES_OK;
+    return es_fail(err, ES_ERR_ARG,
+                   "route: request %llu of class %u is sent along routing %zu, must be one of its "
+                   "%zu in the plan from %zu on",
+                   (unsigned long long)next->sequence, c, *out, class->routing_count,
+                   class->routing_first);
+}
+
 /* ---- requests under way ---- */
 
 static es_status pending_take(es_run *run, uint32_t *out_index, es_error *err)
@@ -245,7 +265,7 @@ static es_status arrive(es_run *run, uint32_t c, es_error *err)
         next.slot = (uint32_t)(slot < last ? slot : last);
         ES_TRY(es_outcome_arrive(run->recorder, next.slot, (es_class_id){c}, 1, err));
     }
-    next.routing = choose(run, c);
+    ES_TRY(find_routing(run, c, &next, &next.routing, err));
     es_sample refused = {.fate = ES_FATE_REFUSED};
     if (next.routing == SIZE_MAX || run->pending_count >= PENDING_MAX)
         return record(run, &next, &refused, err);

@@ -62,9 +62,13 @@ typedef struct es_run_opts {
     /* Fills the input of a recorded request; false: leave it to the seed. NULL: all by seed. */
     bool (*input)(void *context, es_class_id class_id, uint64_t sequence, void *bytes,
                   size_t size_bytes);
+    /* The index in the plan of the routing (of this class) that a recorded request takes: so a node
+     * is told the width, or any variant that it hosts, request by request. SIZE_MAX: refused. NULL:
+     * by the plan's shares, as requests of the warm-up always go. */
+    size_t (*route)(void *context, es_class_id class_id, uint64_t sequence);
     void (*answered)(void *context, const es_run_answer *answer); /* may be NULL */
     void (*started)(void *context, es_node_id node, int64_t pid); /* may be NULL */
-    void *context;                                                /* of the three */
+    void *context;                                                /* of the four */
 } es_run_opts;
 
 es_run_opts es_run_opts_default(void);
