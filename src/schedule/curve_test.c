@@ -5,7 +5,7 @@
 #include "schedule/documents.h"
 #include "schedule/ofa_tasks.h"
 
-enum { TASKS = ES_OFA_TASKS, SEEDS = 10, SHARES = 8 };
+enum { TASKS = ES_OFA_TASKS, SEEDS = 10, SHARES = 8, FIGURES_SEED = 8 };
 static const double shares[SHARES] = {1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1};
 static const double T_9 = 2.262; /* 95 %, nine degrees of freedom */
 
@@ -51,7 +51,7 @@ static double half_of(const series *s)
 /* What the spec's prototype found with the naive profile, other seeds. */
 static void run_rho(double rho, const double *prototype, double loss_max)
 {
-    static series naive[SHARES], bound[SHARES], approx[SHARES], lost;
+    static series naive[SHARES], bound[SHARES], approx[SHARES], lost, least;
     es_error err = {0};
     uint64_t seed = es_test_seed(8);
     for (uint32_t i = 0; i < SEEDS; i++) {
@@ -75,6 +75,10 @@ static void run_rho(double rho, const double *prototype, double loss_max)
             es_arena_free(arena);
         }
         lost.values[i] = approx[0].values[i] - approx[5].values[i];
+        /* No schedule with 30 % of the energy has more than the bound: at least this is lost. */
+        least.values[i] = approx[0].values[i] - bound[5].values[i];
+        assert_true(lost.values[i] >= least.values[i] - 1e-9);
+        assert_true(lost.values[i] <= least.values[i] + 0.1);
     }
     print_message("rho %.1f: mean top-1 (95 %% interval of the mean), 10 seeds\n", rho);
     print_message("  energy   prototype   naive           bound           approx\n");
@@ -86,13 +90,14 @@ static void run_rho(double rho, const double *prototype, double loss_max)
         /* The prototype's seeds are others: the same within the spread of both. */
         assert_true(fabs(mean_of(&naive[k]) - prototype[k]) <= 3 * half_of(&naive[k]) + 0.05);
     }
-    print_message("  lost at 30 %% of the energy: %.2f +- %.2f points\n", mean_of(&lost),
-                  half_of(&lost));
-    /* What is lost is the draw's, not the algorithm's: the bound loses as much. Over 1,000 seeds it
-     * is 1.27 +- 0.03 and 0.50 +- 0.02 points; ten may be on either side of loss_max. */
+    print_message(
+        "  lost at 30 %% of the energy: %.2f +- %.2f points; at least %.2f +- %.2f by any\n",
+        mean_of(&lost), half_of(&lost), mean_of(&least), half_of(&least));
+    /* What is lost is the draw's, not the algorithm's. Over 1,000 seeds (schedule_bench.c) it is
+     * 1.27 +- 0.03 and 0.50 +- 0.02 points; ten may be on either side of loss_max. */
     assert_true(mean_of(&lost) - half_of(&lost) <= loss_max);
     assert_true(mean_of(&lost) <= 2.0);
-    assert_true(mean_of(&bound[5]) - mean_of(&approx[5]) <= 0.03);
+    assert_true(mean_of(&lost) - mean_of(&least) <= 0.03);
 }
 
 static void test_curve(void **state)
@@ -102,6 +107,25 @@ static void test_curve(void **state)
     static const double loose[SHARES] = {79.80, 79.80, 79.79, 79.74, 79.60, 79.36, 78.79, 77.29};
     run_rho(1.0, tight, 1.2);
     run_rho(1.5, loose, 0.5);
+}
+
+/* The gate of 1.2 points at rho = 1 is out of reach of every schedule on these instances: proven by
+ * the fractional bound, and approx is as good as that. */
+static void test_the_instances_lose_it(void **state)
+{
+    (void)state;
+    es_ofa_estimate lost, least;
+    es_ofa_points_lost(FIGURES_SEED, 1.0, 1000, &lost, &least);
+    print_message("rho 1.0, 1,000 seeds: %.3f +- %.3f points lost, at least %.3f +- %.3f by any\n",
+                  lost.mean, lost.half, least.mean, least.half);
+    assert_true(least.mean - least.half > 1.2);
+    assert_true(lost.mean - least.mean < 0.02);
+    assert_true(lost.mean + lost.half < 2.0); /* the published claim */
+    es_ofa_points_lost(FIGURES_SEED, 1.5, 1000, &lost, &least);
+    print_message("rho 1.5, 1,000 seeds: %.3f +- %.3f points lost, at least %.3f +- %.3f by any\n",
+                  lost.mean, lost.half, least.mean, least.half);
+    assert_true(lost.mean < 0.5);
+    assert_true(lost.mean - least.mean < 0.01);
 }
 
 /* ---- measured boards: MLPerf Inference v3.0, Krai ---- */
@@ -251,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_curve),
+        cmocka_unit_test(test_the_instances_lose_it),
         cmocka_unit_test(test_boards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

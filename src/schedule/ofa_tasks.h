@@ -52,4 +52,59 @@ static inline void es_ofa_draw(es_ofa_given *g, uint64_t seed, uint32_t number, 
     g->all = (es_machines){ES_OFA_MACHINES, g->machines};
 }
 
+/* A mean over seeds and half of its 95 % interval. */
+typedef struct es_ofa_estimate {
+    double mean, half;
+} es_ofa_estimate;
+
+static inline es_ofa_estimate es_ofa_estimate_of(double sum, double squares, uint32_t count)
+{
+    double mean = sum / count;
+    return (es_ofa_estimate){mean, 1.96 * sqrt((squares / count - mean * mean) / (count - 1))};
+}
+
+/* Mean quality of approx, and the most that any schedule has, at a share of the energy. */
+static inline void es_ofa_at(const es_ofa_given *g, double share, double *out_mean,
+                             double *out_bound)
+{
+    double full[ES_BUDGET_COUNT], idle[ES_BUDGET_COUNT];
+    es_error err = {0};
+    es_arena *arena = es_arena_new((size_t)1 << 30);
+    es_schedule_opts opts = es_schedule_opts_default();
+    const es_schedule *schedule = NULL;
+    opts.method = ES_SCHEDULE_APPROX;
+    if (arena == NULL || es_schedule_full_use(&g->tasks, &g->all, full, idle, &err) != ES_OK)
+        abort();
+    opts.budgets[ES_BUDGET_ENERGY] = share * full[ES_BUDGET_ENERGY];
+    if (es_schedule_solve(arena, &g->tasks, &g->all, opts, &schedule, &err) != ES_OK)
+        abort();
+    *out_mean = schedule->quality / ES_OFA_TASKS;
+    *out_bound = schedule->bound / ES_OFA_TASKS;
+    es_arena_free(arena);
+}
+
+/* Points of accuracy lost at 30 % of the energy of full use, over seeds: by approx, and by any
+ * schedule at least, since approx reaches its own with all energy and none exceeds the bound with
+ * 30 % of it. */
+static inline void es_ofa_points_lost(uint64_t seed, double rho, uint32_t seed_count,
+                                      es_ofa_estimate *out_lost, es_ofa_estimate *out_least)
+{
+    double sums[2] = {0};
+    double squares[2] = {0};
+    for (uint32_t i = 0; i < seed_count; i++) {
+        es_ofa_given g;
+        double all, less, bound;
+        es_ofa_draw(&g, seed, i, rho);
+        es_ofa_at(&g, 1.0, &all, &bound);
+        es_ofa_at(&g, 0.3, &less, &bound);
+        const double lost[] = {all - less, all - bound};
+        for (int k = 0; k < 2; k++) {
+            sums[k] += lost[k];
+            squares[k] += lost[k] * lost[k];
+        }
+    }
+    *out_lost = es_ofa_estimate_of(sums[0], squares[0], seed_count);
+    *out_least = es_ofa_estimate_of(sums[1], squares[1], seed_count);
+}
+
 #endif
