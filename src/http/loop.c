@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void keep_complaint(void *context, const char *format, va_list args)
+static ES_PRINTF(2, 0) void keep_complaint(void *context, const char *format, va_list args)
 {
     es_http_loop *loop = context;
     if (loop->start_error != NULL) /* later ones are about single clients */
