@@ -41,7 +41,7 @@ static double mean_g_per_j(const es_scenario *scenario)
     for (uint32_t v = 0; v < es_network_node_count(scenario->network); v++) {
         const es_node *node = es_network_node(scenario->network, (es_node_id){v});
         if (node->processors > 0) {
-            sum += node->carbon_gco2e_per_kwh;
+            sum += es_scenario_carbon_gco2e_per_kwh(scenario, (es_node_id){v});
             count++;
         }
     }

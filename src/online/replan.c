@@ -20,8 +20,8 @@ static uint32_t find_item(const es_idn *idn, es_node_id node, es_segment_id segm
     return ES_INDEX_NONE;
 }
 
-/* slots 0: nothing was seen, the scenario's own rates. */
-static es_status plan_anew(memory *own, uint32_t *hosted, es_error *err)
+/* slots 0: nothing was seen, the scenario's own rates. Grids are those of the slots to come. */
+static es_status plan_anew(memory *own, uint32_t slot, uint32_t *hosted, es_error *err)
 {
     const es_idn *idn = own->idn;
     es_scenario seen = *idn->scenario;
@@ -38,6 +38,8 @@ static es_status plan_anew(memory *own, uint32_t *hosted, es_error *err)
     opts.time_limit_s = own->keys[TIME];
     const es_plan *plan = NULL;
     es_arena_reset(own->scratch);
+    ES_TRY(es_scenario_carbon_over(own->scratch, &seen, slot * idn->slot_s,
+                                   (slot + own->keys[EVERY]) * idn->slot_s, err));
     ES_TRY(es_plan_solve(own->scratch, &seen, opts, &plan, err));
     if (plan->quality == ES_PLAN_INFEASIBLE || plan->quality == ES_PLAN_UNKNOWN)
         return ES_OK; /* what stands stays */
@@ -56,13 +58,13 @@ static es_status decide(void *given, uint32_t slot, const es_observation *last, 
 {
     memory *own = given;
     if (last == NULL)
-        return plan_anew(own, hosted, err);
+        return plan_anew(own, slot, hosted, err);
     for (uint32_t c = 0; c < own->idn->type_count; c++)
         own->sum[c] += last->requests[c];
     own->slots++;
     if (slot % (uint32_t)own->keys[EVERY] != 0)
         return ES_OK;
-    return plan_anew(own, hosted, err);
+    return plan_anew(own, slot, hosted, err);
 }
 
 static void done(void *given)

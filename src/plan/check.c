@@ -24,6 +24,7 @@ typedef struct checker {
     double energy_w;   /* of everything, with idling */
     double carbon_g_per_s;
     double objective;
+    double *g_per_kwh; /* [node] */
     es_link_id *links; /* [node_count] of one route */
     ES_ARRAY(es_plan_violation) found;
     es_error *err;
@@ -61,6 +62,28 @@ static const char *class_name(const checker *c, uint32_t class_index, char *text
     (void)snprintf(text, size, "%s at %s", c->scenario->tasks[class_->task.index].name,
                    node_name(c, class_->node.index)); /* a longer name is cut */
     return text;
+}
+
+/* Grams per kWh of each node: a series' steps in the window, each by its share of it. */
+static void set_grids(checker *c)
+{
+    const es_scenario *s = c->scenario;
+    for (uint32_t v = 0; v < c->node_count; v++) {
+        const es_series *series = s->node_events != NULL ? s->node_events[v].carbon : NULL;
+        c->g_per_kwh[v] = es_network_node(s->network, (es_node_id){v})->carbon_gco2e_per_kwh;
+        if (series == NULL || !(s->carbon_to_s > s->carbon_from_s))
+            continue;
+        c->g_per_kwh[v] = 0.0;
+        for (size_t i = 0; i < series->count; i++) {
+            double end_s =
+                i + 1 < series->count ? (double)series->start_ns[i + 1] * 1e-9 : s->carbon_to_s;
+            double from_s = fmax((double)series->start_ns[i] * 1e-9, s->carbon_from_s);
+            double inside_s = fmin(end_s, s->carbon_to_s) - from_s;
+            if (inside_s > 0.0)
+                c->g_per_kwh[v] +=
+                    series->value[i] * inside_s / (s->carbon_to_s - s->carbon_from_s);
+        }
+    }
 }
 
 /* ---- placements ---- */
@@ -110,7 +133,7 @@ static es_status check_memory(checker *c)
         if (on) {
             c->objective += node->idle_w * c->scenario->objective.idle_per_j;
             c->energy_w += node->idle_w;
-            c->carbon_g_per_s += node->idle_w / JOULES_PER_KWH * node->carbon_gco2e_per_kwh;
+            c->carbon_g_per_s += node->idle_w / JOULES_PER_KWH * c->g_per_kwh[v];
         }
         if (above(c, bytes, node->memory_bytes))
             ES_TRY(violated(c, "node '%s': memory %.6g MB of %.6g MB", node->name, bytes / 1e6,
@@ -166,9 +189,8 @@ static bool ship(checker *c, es_node_id from, es_node_id to, double bytes, doubl
     double energy_j = probability * 8.0 * bytes * joules_per_bit;
     t->latency_s += probability * *out_s;
     t->energy_j += energy_j;
-    t->carbon_g += energy_j / JOULES_PER_KWH * 0.5 *
-                   (es_network_node(c->scenario->network, from)->carbon_gco2e_per_kwh +
-                    es_network_node(c->scenario->network, to)->carbon_gco2e_per_kwh);
+    t->carbon_g +=
+        energy_j / JOULES_PER_KWH * 0.5 * (c->g_per_kwh[from.index] + c->g_per_kwh[to.index]);
     return true;
 }
 
@@ -216,7 +238,7 @@ static es_status run_stage(checker *c, const es_routing *w, uint32_t k, trip *t,
     double energy_j = stage->reach * service.energy_j;
     t->latency_s += busy_s;
     t->energy_j += energy_j;
-    t->carbon_g += energy_j / JOULES_PER_KWH * node->carbon_gco2e_per_kwh;
+    t->carbon_g += energy_j / JOULES_PER_KWH * c->g_per_kwh[v];
     c->compute_s[v] += s->classes[w->class_id.index].arrivals.rate_rps * w->share * busy_s;
     *out_s = service.time_s;
     return ES_OK;
@@ -410,10 +432,13 @@ es_status es_plan_check(es_arena *arena, const es_plan *plan, const es_scenario 
     c.served = ES_TAKE_ARRAY(arena, double, scenario->class_count);
     c.quality = ES_TAKE_ARRAY(arena, double, scenario->class_count);
     c.split = ES_TAKE_ARRAY(arena, bool, scenario->class_count);
+    c.g_per_kwh = ES_TAKE_ARRAY(arena, double, c.node_count);
     c.links = ES_TAKE_ARRAY(arena, es_link_id, c.node_count);
     if (c.hosted == NULL || c.used == NULL || c.compute_s == NULL || c.link_bps == NULL ||
-        c.served == NULL || c.quality == NULL || c.split == NULL || c.links == NULL)
+        c.served == NULL || c.quality == NULL || c.split == NULL || c.g_per_kwh == NULL ||
+        c.links == NULL)
         return es_arena_full(arena, "check", err);
+    set_grids(&c);
     if (plan->quality == ES_PLAN_OPTIMAL || plan->quality == ES_PLAN_FEASIBLE)
         ES_TRY(check_whole(&c));
     else

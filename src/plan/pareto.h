@@ -61,7 +61,7 @@ typedef struct es_front_maker {
 
 /* Value per request of a price, and per second of a node that hosts. */
 double es_measure_of_price(es_measure measure, const es_price *price);
-double es_measure_of_node(es_measure measure, const es_node *node);
+double es_measure_of_node(es_measure measure, const es_scenario *scenario, es_node_id node);
 
 /* values[measure_count] of a plan, from the scenario alone. */
 void es_front_values(const es_scenario *scenario, const es_measure *measures, uint32_t count,

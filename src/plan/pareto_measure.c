@@ -27,12 +27,13 @@ double es_measure_of_price(es_measure measure, const es_price *price)
     return 0.0;
 }
 
-double es_measure_of_node(es_measure measure, const es_node *node)
+double es_measure_of_node(es_measure measure, const es_scenario *scenario, es_node_id node)
 {
+    double idle_w = es_network_node(scenario->network, node)->idle_w;
     if (measure == ES_MEASURE_ENERGY)
-        return node->idle_w;
+        return idle_w;
     if (measure == ES_MEASURE_CARBON)
-        return node->idle_w * node->carbon_gco2e_per_kwh / JOULES_PER_KWH;
+        return idle_w * es_scenario_carbon_gco2e_per_kwh(scenario, node) / JOULES_PER_KWH;
     return 0.0;
 }
 
@@ -53,7 +54,7 @@ void es_front_values(const es_scenario *scenario, const es_measure *measures, ui
         if (i > 0 && plan->placements[i - 1].node.index == node.index)
             continue;
         for (uint32_t k = 0; k < count; k++)
-            values[k] += es_measure_of_node(measures[k], es_network_node(scenario->network, node));
+            values[k] += es_measure_of_node(measures[k], scenario, node);
     }
 }
 

@@ -59,8 +59,8 @@ static es_status value_columns(es_front_maker *maker, uint32_t k)
         uint32_t col = maker->program.on_cols[v];
         if (col == ES_INDEX_NONE)
             continue;
-        maker->col_values[k][col] = es_measure_of_node(
-            maker->opts.measures[k], es_network_node(problem->scenario->network, (es_node_id){v}));
+        maker->col_values[k][col] =
+            es_measure_of_node(maker->opts.measures[k], problem->scenario, (es_node_id){v});
         maker->most[k] += maker->col_values[k][col];
     }
     return ES_OK;

@@ -514,8 +514,8 @@ double es_problem_idle_w(const es_problem *problem, uint32_t node)
 double es_problem_idle_g_per_s(const es_problem *problem, uint32_t node)
 {
     static const double JOULES_PER_KWH = 3.6e6;
-    const es_node *n = es_network_node(problem->scenario->network, (es_node_id){node});
-    return n->idle_w * n->carbon_gco2e_per_kwh / JOULES_PER_KWH;
+    return es_problem_idle_w(problem, node) *
+           es_scenario_carbon_gco2e_per_kwh(problem->scenario, (es_node_id){node}) / JOULES_PER_KWH;
 }
 
 double es_problem_relaxed_bound(const es_problem *problem)

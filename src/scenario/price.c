@@ -23,8 +23,8 @@ static bool add_transfer(const es_scenario *scenario, es_node_id from, es_node_i
         return false;
     *out_time_s = route.latency_s + 8 * bytes * route.seconds_per_bit;
     double energy_j = share * 8 * bytes * route.energy_j_per_bit;
-    double intensity = (es_network_node(scenario->network, from)->carbon_gco2e_per_kwh +
-                        es_network_node(scenario->network, to)->carbon_gco2e_per_kwh) /
+    double intensity = (es_scenario_carbon_gco2e_per_kwh(scenario, from) +
+                        es_scenario_carbon_gco2e_per_kwh(scenario, to)) /
                        2;
     price->latency_s += share * *out_time_s;
     price->energy_network_j += energy_j;
@@ -44,8 +44,7 @@ static bool add_service(const es_scenario *scenario, const es_stage *stage, es_n
     *out_busy_s = stage->reach * service.time_s;
     price->latency_s += *out_busy_s;
     price->energy_compute_j += energy_j;
-    price->carbon_g +=
-        energy_j * es_network_node(scenario->network, node)->carbon_gco2e_per_kwh / JOULES_PER_KWH;
+    price->carbon_g += energy_j * es_scenario_carbon_gco2e_per_kwh(scenario, node) / JOULES_PER_KWH;
     return true;
 }
 

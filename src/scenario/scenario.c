@@ -55,6 +55,8 @@ static es_status read_scenario(es_arena *arena, es_arena *scratch, const char *f
     ES_TRY(es_scenario_read_pipelines(&reader, root, err));
     ES_TRY(es_scenario_read_wishes(&reader, root, err));
     ES_TRY(es_scenario_read_events(&reader, root, err));
+    ES_TRY(
+        es_scenario_carbon_over(arena, scenario, 0, scenario->slot_s * scenario->slot_count, err));
     ES_TRY(build_routes(&reader, root, err));
     ES_TRY(es_scenario_services_resolve(&reader, err));
     ES_TRY(es_scenario_check(&reader, err));

@@ -183,6 +183,10 @@ typedef struct es_scenario {
     double carbon_g_per_s_max;         /* of the same joules; 0: no limit */
     const es_node_events *node_events; /* [node]; NULL: none has any */
     const es_link_events *link_events; /* [link]; NULL: none has any */
+    /* Grams per kWh of each node in prices and plans, means of the series over the window; NULL: no
+     * node has a series, all have their constants. Set by es_scenario_carbon_over. */
+    const double *carbon_gco2e_per_kwh;
+    double carbon_from_s, carbon_to_s; /* the window; after reading, all slots */
 } es_scenario;
 
 /* A node on the mains that never fails, sleeps, batches or turns away. */
@@ -207,6 +211,16 @@ es_service es_scenario_service(const es_scenario *scenario, es_segment_id segmen
 es_status es_scenario_with_host_times(es_arena *arena, const es_scenario *scenario,
                                       const double *host_time_s, const es_scenario **out_scenario,
                                       es_error *err) ES_MUST_CHECK;
+
+/* Grams of CO2e per kWh of a node's electricity as prices, objectives and budgets take it: the mean
+ * of its series over the window, else its constant. O(1). */
+double es_scenario_carbon_gco2e_per_kwh(const es_scenario *scenario, es_node_id node);
+
+/* Sets the window of scenario, which is the caller's own copy, to [from_s, to_s); the means live in
+ * arena. Without series it changes nothing. After its end a series holds its last value.
+ * ES_ERR_ARG unless 0 <= from_s < to_s < INFINITY. O(nodes + steps of series between). */
+es_status es_scenario_carbon_over(es_arena *arena, es_scenario *scenario, double from_s,
+                                  double to_s, es_error *err) ES_MUST_CHECK;
 
 /* Finders by name; index ES_INDEX_NONE when absent. O(count). */
 es_task_id es_scenario_task_find(const es_scenario *scenario, const char *name);

@@ -167,7 +167,8 @@ static es_status add_machines(builder *b)
         es_period *period = ES_TAKE_ONE(b->arena, es_period);
         if (period == NULL)
             return es_arena_full(b->arena, "machines", b->err);
-        period->carbon_g_per_j = node->carbon_gco2e_per_kwh / J_PER_KWH;
+        period->carbon_g_per_j =
+            es_scenario_carbon_gco2e_per_kwh(scenario, (es_node_id){v}) / J_PER_KWH;
         double idle_w = node->idle_w / count;
         for (uint32_t i = 0; i < count; i++) {
             es_machine machine = {

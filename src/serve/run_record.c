@@ -18,7 +18,7 @@ double es_run_power_w(const es_scenario *scenario, uint32_t segment, uint32_t no
 
 static double intensity(const es_run *run, uint32_t node)
 {
-    return es_network_node(run->scenario->network, (es_node_id){node})->carbon_gco2e_per_kwh;
+    return es_scenario_carbon_gco2e_per_kwh(run->scenario, (es_node_id){node});
 }
 
 /* The rules of es_scenario_price: a transfer's carbon is that of the mean of its two ends. */
