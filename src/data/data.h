@@ -155,6 +155,10 @@ es_status es_dataset_load(es_arena *arena, const char *path, const char *labels_
                           es_dataset_opts opts, es_dataset *out_dataset,
                           es_error *err) ES_MUST_CHECK;
 
+/* Labels alone: count, labels and classes are set, x is not. */
+es_status es_dataset_load_labels(es_arena *arena, const char *path, es_dataset_opts opts,
+                                 es_dataset *out_dataset, es_error *err) ES_MUST_CHECK;
+
 /* The first samples, at most limit. The arrays are shared. */
 es_dataset es_dataset_head(const es_dataset *dataset, size_t limit);
 

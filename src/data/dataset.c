@@ -307,6 +307,19 @@ es_status es_dataset_load(es_arena *arena, const char *path, const char *labels_
     return ES_OK;
 }
 
+es_status es_dataset_load_labels(es_arena *arena, const char *path, es_dataset_opts opts,
+                                 es_dataset *out_dataset, es_error *err)
+{
+    es_dataset dataset = {.name = es_arena_text(arena, path)};
+    if (dataset.name == NULL)
+        return es_arena_full(arena, path, err);
+    ES_TRY(read_labels(arena, path, opts, &dataset, &dataset.count, err));
+    if (dataset.count == 0)
+        return es_fail(err, ES_ERR_PARSE, "'%s' has no labels", path);
+    *out_dataset = es_dataset_head(&dataset, opts.limit);
+    return ES_OK;
+}
+
 es_status es_data_read_array(es_arena *arena, const char *path, const char *member,
                              es_data_array *out_array, es_error *err)
 {

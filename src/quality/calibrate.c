@@ -4,7 +4,7 @@
 #include <math.h>
 
 enum { STEPS_MAX = 60 };
-static const double U_MIN = 1e-2, U_MAX = 1e2;
+static const double U_MIN = 1e-4, U_MAX = 1e4; /* raw pixels can give logits of thousands */
 
 /* Derivatives of the mean NLL in u = 1/T: E_q[z] - z_label, and Var_q[z]. */
 static void slope(const es_scores *scores, const uint32_t *labels, double u, double *out_first,

@@ -79,7 +79,7 @@ es_status es_guarantee_cascade(const es_cascade *cascade, const double *path, si
         out.found = true;
     }
     if (out.found) /* one-sided: all of delta below */
-        out.accuracy_low = es_interval_share(out.point.right, cascade->count, 2 * delta).low;
+        out.accuracy_low = es_bounds_share(out.point.right, cascade->count, 2 * delta).low;
     *out_guarantee = out;
     return ES_OK;
 }
@@ -114,7 +114,7 @@ es_status es_guarantee_selective(const double *confidence, const bool *right, si
                              .accepted = accepted[best],
                              .right = rights[best]};
         out.accuracy_low =
-            es_interval_share(out.right, out.accepted, fmin(2 * delta / STARTS, 1)).low;
+            es_bounds_share(out.right, out.accepted, fmin(2 * delta / STARTS, 1)).low;
     }
     *out_selective = out;
     return ES_OK;

@@ -104,33 +104,32 @@ static double solve(uint64_t k, uint64_t n, double tail)
     return (low + high) / 2;
 }
 
-es_interval es_interval_share(uint64_t k, uint64_t n, double delta)
+es_bounds es_bounds_share(uint64_t k, uint64_t n, double delta)
 {
     assert(k <= n);
     if (n == 0)
-        return (es_interval){.value = 0.5, .low = 0, .high = 1};
+        return (es_bounds){.value = 0.5, .low = 0, .high = 1};
     double value = (double)k / (double)n;
     double low = k == 0 ? 0 : solve(k - 1, n, 1 - delta / 2);
     double high = k == n ? 1 : solve(k, n, delta / 2);
-    return (es_interval){.value = value, .low = fmin(low, value), .high = fmax(high, value)};
+    return (es_bounds){.value = value, .low = fmin(low, value), .high = fmax(high, value)};
 }
 
-static es_interval around(double mean, double half, double low, double high)
+static es_bounds around(double mean, double half, double low, double high)
 {
-    return (es_interval){
+    return (es_bounds){
         .value = mean, .low = fmax(mean - half, low), .high = fmin(mean + half, high)};
 }
 
-es_interval es_interval_hoeffding(double mean, uint64_t n, double low, double high, double delta)
+es_bounds es_bounds_hoeffding(double mean, uint64_t n, double low, double high, double delta)
 {
     if (n == 0)
-        return (es_interval){.value = (low + high) / 2, .low = low, .high = high};
+        return (es_bounds){.value = (low + high) / 2, .low = low, .high = high};
     return around(mean, (high - low) * sqrt(log(2 / delta) / (2 * (double)n)), low, high);
 }
 
 /* Maurer and Pontil 2009, theorem 4, on both sides: delta / 2 each. */
-es_interval es_interval_bernstein(const double *values, size_t n, double low, double high,
-                                  double delta)
+es_bounds es_bounds_bernstein(const double *values, size_t n, double low, double high, double delta)
 {
     double mean = 0;
     double squares = 0;
@@ -140,7 +139,7 @@ es_interval es_interval_bernstein(const double *values, size_t n, double low, do
         squares += step * (values[i] - mean);
     }
     if (n < 2)
-        return (es_interval){.value = n == 1 ? mean : (low + high) / 2, .low = low, .high = high};
+        return (es_bounds){.value = n == 1 ? mean : (low + high) / 2, .low = low, .high = high};
     double variance = squares / ((double)n - 1);
     double logarithm = log(4 / delta);
     double half = sqrt(2 * variance * logarithm / (double)n) +

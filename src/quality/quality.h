@@ -20,9 +20,9 @@
 
 /* ---- intervals ---- */
 
-typedef struct es_interval {
+typedef struct es_bounds {
     double value, low, high; /* low <= value <= high */
-} es_interval;
+} es_bounds;
 
 /* P(X <= k) for X ~ Binomial(n, p); and the chance of a chi-square of that many degrees or more. */
 double es_binomial_cdf(uint64_t k, uint64_t n, double p);
@@ -30,13 +30,13 @@ double es_chi_square_tail(double value, double degrees);
 
 /* Of a share, k right of n, outside with chance at most delta (both sides together): Clopper and
  * Pearson, exact. n = 0 gives 0..1. */
-es_interval es_interval_share(uint64_t k, uint64_t n, double delta);
+es_bounds es_bounds_share(uint64_t k, uint64_t n, double delta);
 
 /* Of the mean of n independent values in [low, high]: Hoeffding; and Maurer and Pontil's empirical
  * Bernstein, narrower when they vary little (n >= 2, else low..high). */
-es_interval es_interval_hoeffding(double mean, uint64_t n, double low, double high, double delta);
-es_interval es_interval_bernstein(const double *values, size_t n, double low, double high,
-                                  double delta);
+es_bounds es_bounds_hoeffding(double mean, uint64_t n, double low, double high, double delta);
+es_bounds es_bounds_bernstein(const double *values, size_t n, double low, double high,
+                              double delta);
 
 /* ---- scores of a classifier ---- */
 
@@ -85,7 +85,7 @@ typedef struct es_temperature {
     double temperature; /* > 0; > 1: the model was too sure */
     double nll_before, nll_after;
     uint32_t step_count;
-    bool at_bound; /* the best is outside 0.01..100: all right, or all wrong */
+    bool at_bound; /* the best is outside 1e-4..1e4: all right, or all wrong */
 } es_temperature;
 
 /* Minimises the negative log likelihood, convex in 1/T, by Newton's method kept inside a bracket.
@@ -113,17 +113,17 @@ enum { ES_RELIABILITY_BINS_MAX = 100 };
 typedef struct es_reliability_bin {
     double low, high; /* confidence: low < c <= high, the first from 0 */
     size_t count;
-    double confidence;    /* mean; NAN when empty */
-    es_interval accuracy; /* exact interval at 1 - delta; 0..1 when empty */
+    double confidence;  /* mean; NAN when empty */
+    es_bounds accuracy; /* exact interval at 1 - delta; 0..1 when empty */
 } es_reliability_bin;
 
 typedef struct es_reliability {
     size_t count;
     size_t bin_count;
     es_reliability_bin bins[ES_RELIABILITY_BINS_MAX];
-    double confidence;    /* mean over all */
-    es_interval accuracy; /* of all, exact */
-    es_interval
+    double confidence;  /* mean over all */
+    es_bounds accuracy; /* of all, exact */
+    es_bounds
         ece;    /* sum n_b/n |accuracy_b - confidence_b|, interval at 1 - delta, holds near 0 too */
     double mce; /* largest gap of a bin that is not empty */
     /* The ECE that a perfectly calibrated model would show with as many samples: mean, and the
@@ -239,20 +239,20 @@ es_status es_guarantee_selective(const double *confidence, const bool *right, si
 
 /* Mean calibrated confidence. The interval is for the chance of sampling only: where the inputs
  * have drifted from those of the calibration the mean is too high. */
-es_interval es_quality_by_confidence(const double *confidence, size_t count, double delta);
+es_bounds es_quality_by_confidence(const double *confidence, size_t count, double delta);
 
 /* Thresholded confidence: fit finds the threshold below which as many samples lie as are wrong;
  * afterwards the share at or above it tells the accuracy. */
 es_status es_quality_threshold_fit(es_arena *scratch, const double *confidence, const bool *right,
                                    size_t count, double *out_threshold,
                                    es_error *err) ES_MUST_CHECK;
-es_interval es_quality_by_threshold(const double *confidence, size_t count, double threshold,
-                                    double delta);
+es_bounds es_quality_by_threshold(const double *confidence, size_t count, double threshold,
+                                  double delta);
 
 /* Agreement with a stronger model, asked about a sample of the traffic. */
 typedef struct es_agreement {
-    es_interval disagreement; /* share of all traffic */
-    es_interval accuracy;     /* value: the middle; low..high holds whatever the errors have in
+    es_bounds disagreement; /* share of all traffic */
+    es_bounds accuracy;     /* value: the middle; low..high holds whatever the errors have in
                                  common: 1 - error is within disagreement +- stronger_error */
     size_t asked;
 } es_agreement;

@@ -53,12 +53,12 @@ static void tails_against_sums(void **state)
     near(es_chi_square_tail(3.841458820694124, 1), 0.05, 1e-9);
     near(es_chi_square_tail(18.307038053275146, 10), 0.05, 1e-9);
     near(es_chi_square_tail(2, 2), exp(-1), 1e-12);
-    es_interval i = es_interval_share(0, 10, 0.05);
+    es_bounds i = es_bounds_share(0, 10, 0.05);
     near(i.high, 1 - pow(0.025, 0.1), 1e-10);
-    i = es_interval_share(8, 10, 0.05); /* the usual table */
+    i = es_bounds_share(8, 10, 0.05); /* the usual table */
     near(i.low, 0.4439045, 1e-6);
     near(i.high, 0.9747893, 1e-6);
-    near(es_interval_hoeffding(0.5, 200, 0, 1, 0.05).high, 0.5 + sqrt(log(40) / 400), 1e-12);
+    near(es_bounds_hoeffding(0.5, 200, 0, 1, 0.05).high, 0.5 + sqrt(log(40) / 400), 1e-12);
 }
 
 /* ---- scores ---- */
@@ -513,7 +513,7 @@ static void confidence_tells_the_accuracy(void **state)
         right[i] = es_rng_double(&rng) < confidence[i];
         accuracy += right[i] / (double)MANY;
     }
-    es_interval mean = es_quality_by_confidence(confidence, MANY, 0.05);
+    es_bounds mean = es_quality_by_confidence(confidence, MANY, 0.05);
     assert_true(mean.low < accuracy && accuracy < mean.high);
     assert_true(mean.high - mean.low < 0.06);
     assert_ok_err(es_quality_threshold_fit(arena, confidence, right, MANY, &threshold, &err), err);

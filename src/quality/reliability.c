@@ -86,7 +86,7 @@ static void fill_bins(const sums *bins, const double *ends, const es_reliability
             .high = ends[b],
             .count = (size_t)count,
             .confidence = mean,
-            .accuracy = es_interval_share((uint64_t)bins[b].right, count, opts->delta)};
+            .accuracy = es_bounds_share((uint64_t)bins[b].right, count, opts->delta)};
         if (count > 0)
             out->mce = fmax(out->mce, fabs(bin->accuracy.value - mean));
     }
@@ -130,7 +130,7 @@ es_status es_reliability_measure(es_arena *scratch, const double *confidence, co
         all.confidence += confidence[row];
     }
     es_reliability out = {.count = count, .confidence = all.confidence / (double)count};
-    out.accuracy = es_interval_share((uint64_t)all.right, count, opts.delta);
+    out.accuracy = es_bounds_share((uint64_t)all.right, count, opts.delta);
     fill_bins(bins, ends, &opts, &out);
     out.ece.value = ece_of(bins, opts.bin_count, (double)count);
     resample(confidence, right, bin_of, bins, count, &opts, false, drawn);

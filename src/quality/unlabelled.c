@@ -6,14 +6,14 @@
 
 enum { BISECTIONS = 100 };
 
-es_interval es_quality_by_confidence(const double *confidence, size_t count, double delta)
+es_bounds es_quality_by_confidence(const double *confidence, size_t count, double delta)
 {
     double mean = 0;
     for (size_t i = 0; i < count; i++)
         mean += (confidence[i] - mean) / ((double)i + 1);
     /* the narrower of two at delta / 2 each is one at delta */
-    es_interval a = es_interval_bernstein(confidence, count, 0, 1, delta / 2);
-    es_interval b = es_interval_hoeffding(mean, count, 0, 1, delta / 2);
+    es_bounds a = es_bounds_bernstein(confidence, count, 0, 1, delta / 2);
+    es_bounds b = es_bounds_hoeffding(mean, count, 0, 1, delta / 2);
     return a.high - a.low < b.high - b.low ? a : b;
 }
 
@@ -29,19 +29,19 @@ es_status es_quality_threshold_fit(es_arena *scratch, const double *confidence, 
     return ES_OK;
 }
 
-es_interval es_quality_by_threshold(const double *confidence, size_t count, double threshold,
-                                    double delta)
+es_bounds es_quality_by_threshold(const double *confidence, size_t count, double threshold,
+                                  double delta)
 {
     uint64_t above = 0;
     for (size_t i = 0; i < count; i++)
         above += confidence[i] >= threshold;
-    return es_interval_share(above, count, delta);
+    return es_bounds_share(above, count, delta);
 }
 
 /* ---- agreement ---- */
 
 static es_status weigh(es_arena *scratch, const double *rates, const bool *asked,
-                       const bool *differs, size_t count, double delta, es_interval *out,
+                       const bool *differs, size_t count, double delta, es_bounds *out,
                        es_error *err)
 {
     double *weighted = ES_TAKE_ARRAY(scratch, double, count);
@@ -55,8 +55,8 @@ static es_status weigh(es_arena *scratch, const double *rates, const bool *asked
         weighted[i] = asked[i] && differs[i] ? 1 / rates[i] : 0;
         most = fmax(most, 1 / rates[i]);
     }
-    *out = es_interval_bernstein(weighted, count, 0, most, delta);
-    *out = (es_interval){
+    *out = es_bounds_bernstein(weighted, count, 0, most, delta);
+    *out = (es_bounds){
         .value = fmin(out->value, 1), .low = fmin(out->low, 1), .high = fmin(out->high, 1)};
     return ES_OK;
 }
@@ -76,12 +76,12 @@ es_status es_quality_by_agreement(es_arena *scratch, const double *rates, const 
         out.asked += asked[i];
         different += asked[i] && differs[i];
     }
-    out.disagreement = es_interval_share(different, out.asked, delta);
+    out.disagreement = es_bounds_share(different, out.asked, delta);
     if (rates != NULL)
         ES_TRY(weigh(scratch, rates, asked, differs, count, delta, &out.disagreement, err));
     double low = fmax(1 - out.disagreement.high - stronger_error, 0);
     double high = fmin(1 - fmax(out.disagreement.low - stronger_error, 0), 1);
-    out.accuracy = (es_interval){.value = (low + high) / 2, .low = low, .high = high};
+    out.accuracy = (es_bounds){.value = (low + high) / 2, .low = low, .high = high};
     *out_agreement = out;
     return ES_OK;
 }

@@ -9,6 +9,7 @@
 
 #include "footprint/footprint.h"
 #include "outcome/outcome.h"
+#include "quality/quality.h"
 #include "report/compare.h"
 #include "schedule/schedule.h"
 
@@ -107,5 +108,11 @@ void es_report_footprint_json(const es_report_footprints *report, es_text *out);
 /* A page, and a picture of its own: grams per unit by place and cause, with low and high. */
 void es_report_footprint_html(const es_report_footprints *report, es_text *out);
 void es_report_footprint_svg(const es_report_footprints *report, es_text *out);
+
+/* ---- calibration ---- */
+
+/* A reliability diagram as an SVG file of its own: bins before and after calibration. */
+void es_report_reliability(const char *title, const es_reliability *before,
+                           const es_reliability *after, es_text *out);
 
 #endif

@@ -1,0 +1,547 @@
+/* estran calibrate: how sure a model may be believed, and when its answer may be taken. */
+#include "cli/calibrate.h"
+
+#include "base/document.h"
+#include "base/file.h"
+#include "report/report.h"
+
+#include <math.h>
+
+enum { CURVE_SHOWN = 8 };
+
+typedef struct options {
+    const char *data, *labels, *label_column;
+    double scale;
+    int64_t limit;
+    double fit_share;
+    size_t confidence;
+    double target;
+    double delta;
+    int64_t bins;
+    const char *costs;
+    const char *output;
+    const char *svg;
+    const char *ort_library;
+} options;
+
+static const es_option rows[] = {
+    {.name = "data",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, data),
+     .value = "FILE",
+     .help = "samples for models: IDX, CIFAR records (.bin), NPY, NPZ, CSV, .f32; also gzipped"},
+    {.name = "labels",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, labels),
+     .value = "FILE",
+     .help = "their classes: IDX, NPY, CSV of one column, a byte each (.u8)"},
+    {.name = "label-column",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, label_column),
+     .value = "NAME",
+     .help = "column of the classes, when --data is CSV"},
+    {.name = "scale",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, scale),
+     .value = "FACTOR",
+     .fallback = "1",
+     .min = -1e9,
+     .max = 1e9,
+     .help = "multiply every value before the model, e.g. 0.00392157"},
+    {.name = "limit",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, limit),
+     .value = "N",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "the first N samples only; 0: all"},
+    {.name = "fit-share",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, fit_share),
+     .value = "SHARE",
+     .fallback = "0.5",
+     .min = 0.01,
+     .max = 0.99,
+     .help = "of the samples to fit temperatures; the others measure and certify"},
+    {.name = "confidence",
+     .type = ES_OPTION_WORD,
+     .offset = offsetof(options, confidence),
+     .value = "KIND",
+     .fallback = "max-prob",
+     .words = es_confidence_names,
+     .word_count = ES_CONFIDENCE_COUNT,
+     .help = "what decides about stopping"},
+    {.name = "target",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, target),
+     .value = "ACCURACY",
+     .fallback = "0",
+     .min = 0,
+     .max = 0.999999,
+     .help = "find thresholds certified for this accuracy; 0: none"},
+    {.name = "delta",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, delta),
+     .value = "CHANCE",
+     .fallback = "0.05",
+     .min = 1e-6,
+     .max = 0.5,
+     .help = "chance that a certificate or an interval is wrong"},
+    {.name = "bins",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, bins),
+     .value = "N",
+     .fallback = "15",
+     .min = 1,
+     .max = ES_RELIABILITY_BINS_MAX,
+     .help = "of the reliability diagram"},
+    {.name = "costs",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, costs),
+     .value = "C1,C2..",
+     .help = "of reaching each stage; else multiply-accumulates of models, else 1"},
+    {.name = "output",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, output),
+     .value = "FILE",
+     .help = "write the calibration document (JSON) here"},
+    {.name = "svg",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, svg),
+     .value = "FILE",
+     .help = "draw the reliability diagram of the last stage"},
+    {.name = "ort-library",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, ort_library),
+     .value = "FILE",
+     .help = "ONNX Runtime's library; else the usual search"},
+};
+
+/* What is found about one stage, all on the samples not used to fit. */
+typedef struct finding {
+    es_temperature temperature;
+    es_reliability before, after;
+    double nll_before, nll_after, brier_after, auroc;
+    es_selective selective;
+} finding;
+
+typedef struct calibration {
+    es_cli *cli;
+    const options *chosen;
+    es_calibrate_stages all;
+    es_data_rows fit, held;
+    finding findings[ES_CASCADE_STAGES_MAX];
+    const char *cost_unit;
+    double costs[ES_CASCADE_STAGES_MAX];
+    es_cascade_curve curve;
+    es_guarantee guarantee;
+} calibration;
+
+/* ---- arithmetic ---- */
+
+/* The rows of a stage that are in a part, close together. */
+static es_status part_of(const calibration *c, const es_calibrate_stage *stage, es_data_rows part,
+                         es_scores *out, uint32_t **out_labels, es_error *err)
+{
+    uint32_t classes = stage->scores.class_count;
+    float *values = ES_TAKE_ARRAY(c->cli->arena, float, part.count *classes);
+    uint32_t *labels = ES_TAKE_ARRAY(c->cli->arena, uint32_t, part.count);
+    if (values == NULL || labels == NULL)
+        return es_arena_full(c->cli->arena, "scores", err);
+    for (size_t i = 0; i < part.count; i++) {
+        memcpy(values + i * classes, stage->scores.values + part.items[i] * classes,
+               classes * sizeof *values);
+        labels[i] = c->all.labels[part.items[i]];
+    }
+    *out = stage->scores;
+    out->values = values;
+    out->count = part.count;
+    *out_labels = labels;
+    return ES_OK;
+}
+
+/* Confidences of one kind, and whether the answers are right. */
+static es_status decide(const calibration *c, const es_scores *scores, const uint32_t *labels,
+                        double temperature, es_confidence kind, double **out_confidence,
+                        bool **out_right, es_error *err)
+{
+    double *confidence = ES_TAKE_ARRAY(c->cli->arena, double, scores->count);
+    uint32_t *classes = ES_TAKE_ARRAY(c->cli->arena, uint32_t, scores->count);
+    bool *right = ES_TAKE_ARRAY(c->cli->arena, bool, scores->count);
+    if (confidence == NULL || classes == NULL || right == NULL)
+        return es_arena_full(c->cli->arena, "confidences", err);
+    es_scores_decide(scores, temperature, kind, confidence, classes);
+    for (size_t i = 0; i < scores->count; i++)
+        right[i] = classes[i] == labels[i];
+    *out_confidence = confidence;
+    *out_right = right;
+    return ES_OK;
+}
+
+static es_status measure(calibration *c, size_t k, es_cascade *held, es_cascade *fitted,
+                         es_error *err)
+{
+    finding *f = &c->findings[k];
+    es_scores fit_scores;
+    es_scores scores;
+    uint32_t *fit_labels = NULL;
+    uint32_t *labels = NULL;
+    double *confidence = NULL;
+    bool *right = NULL;
+    es_reliability_opts opts = es_reliability_opts_default();
+    es_confidence kind = (es_confidence)c->chosen->confidence;
+    es_arena *arena = c->cli->arena;
+    opts.bin_count = (size_t)c->chosen->bins;
+    opts.delta = c->chosen->delta;
+    opts.seed = c->cli->seed != 0 ? (uint64_t)c->cli->seed : 1;
+    ES_TRY(part_of(c, &c->all.items[k], c->fit, &fit_scores, &fit_labels, err));
+    ES_TRY(part_of(c, &c->all.items[k], c->held, &scores, &labels, err));
+    ES_TRY(es_temperature_fit(&fit_scores, fit_labels, &f->temperature, err));
+    double t = f->temperature.temperature;
+    f->nll_before = es_scores_nll(&scores, labels, 1);
+    f->nll_after = es_scores_nll(&scores, labels, t);
+    f->brier_after = es_scores_brier(&scores, labels, t);
+    ES_TRY(decide(c, &scores, labels, 1, ES_CONFIDENCE_MAX_PROB, &confidence, &right, err));
+    ES_TRY(es_reliability_measure(arena, confidence, right, scores.count, opts, &f->before, err));
+    ES_TRY(decide(c, &scores, labels, t, ES_CONFIDENCE_MAX_PROB, &confidence, &right, err));
+    ES_TRY(es_reliability_measure(arena, confidence, right, scores.count, opts, &f->after, err));
+    ES_TRY(decide(c, &scores, labels, t, kind, &confidence, &right, err));
+    ES_TRY(es_confidence_auroc(arena, confidence, right, scores.count, &f->auroc, err));
+    held->stages[k] =
+        (es_cascade_stage){.confidence = confidence, .right = right, .cost = c->costs[k]};
+    if (c->chosen->target > 0)
+        ES_TRY(es_guarantee_selective(confidence, right, scores.count, c->chosen->target,
+                                      c->chosen->delta, &f->selective, err));
+    ES_TRY(decide(c, &fit_scores, fit_labels, t, kind, &confidence, &right, err));
+    fitted->stages[k] =
+        (es_cascade_stage){.confidence = confidence, .right = right, .cost = c->costs[k]};
+    return ES_OK;
+}
+
+static es_status certify(calibration *c, const es_cascade *held, const es_cascade *fitted,
+                         es_error *err)
+{
+    const double *path = NULL;
+    size_t count = 0;
+    es_arena *arena = c->cli->arena;
+    ES_TRY(es_cascade_sweep(arena, held, 0, &c->curve, err));
+    if (!(c->chosen->target > 0))
+        return ES_OK;
+    if (held->stage_count > 2) {
+        es_cascade_curve tuned;
+        ES_TRY(es_cascade_sweep(arena, fitted, 0, &tuned, err));
+        ES_TRY(es_guarantee_path_curve(arena, &tuned, held->stage_count, &path, &count, err));
+    } else {
+        ES_TRY(es_guarantee_path_fixed(arena, held->stage_count, &path, &count, err));
+    }
+    return es_guarantee_cascade(held, path, count, c->chosen->target, c->chosen->delta,
+                                &c->guarantee, err);
+}
+
+static es_status find_costs(calibration *c, es_error *err)
+{
+    const char *at = c->chosen->costs;
+    bool known = true;
+    for (size_t k = 0; k < c->all.count; k++)
+        known = known && isfinite(c->all.items[k].cost);
+    c->cost_unit = at != NULL ? "cost" : known ? "MACs" : "stages";
+    for (size_t k = 0; k < c->all.count; k++) {
+        c->costs[k] = known ? c->all.items[k].cost : 1;
+        if (at == NULL)
+            continue;
+        size_t size = strcspn(at, ",");
+        char *word = es_arena_text_n(c->cli->arena, at, size);
+        if (word == NULL)
+            return es_arena_full(c->cli->arena, "costs", err);
+        if (!es_text_to_double(word, &c->costs[k]) || c->costs[k] < 0 ||
+            (at[size] == ',') != (k + 1 < c->all.count))
+            return es_fail(err, ES_ERR_ARG, "--costs '%s' must be %zu numbers >= 0 with commas",
+                           c->chosen->costs, c->all.count);
+        at += size + (at[size] == ',' ? 1 : 0);
+    }
+    return ES_OK;
+}
+
+/* ---- telling ---- */
+
+static void show_stages(const calibration *c, es_text *out)
+{
+    es_cli_table table = {.arena = c->cli->arena, .columns = 8};
+    static const char *const head[] = {"stage",      "accuracy", "interval",  "temperature",
+                                       "ECE before", "ECE now",  "by chance", "AUROC"};
+    for (size_t i = 0; i < 8; i++)
+        es_cli_cell(&table, "%s", head[i]);
+    for (size_t k = 0; k < c->all.count; k++) {
+        const finding *f = &c->findings[k];
+        es_cli_cell(&table, "%.40s", c->all.items[k].name);
+        es_cli_cell(&table, "%.2f %%", 100 * f->after.accuracy.value);
+        es_cli_cell(&table, "%.2f..%.2f %%", 100 * f->after.accuracy.low,
+                    100 * f->after.accuracy.high);
+        es_cli_cell(&table, "%.4g%s", f->temperature.temperature,
+                    f->temperature.at_bound ? " (at its bound)" : "");
+        es_cli_cell(&table, "%.4f", f->before.ece.value);
+        es_cli_cell(&table, "%.4f (%.4f..%.4f)", f->after.ece.value, f->after.ece.low,
+                    f->after.ece.high);
+        es_cli_cell(&table, "%.4f", f->after.ece_chance);
+        if (isfinite(f->auroc))
+            es_cli_cell(&table, "%.3f", f->auroc);
+        else
+            es_cli_cell(&table, "-");
+    }
+    es_cli_table_print(&table, out);
+}
+
+static void put_thresholds(const calibration *c, const es_cascade_point *point, es_text *out)
+{
+    for (size_t k = 0; k + 1 < c->all.count; k++) {
+        if (isfinite(point->thresholds[k]))
+            es_text_format(out, "%s%.6g", k > 0 ? ", " : "", point->thresholds[k]);
+        else
+            es_text_format(out, "%snever", k > 0 ? ", " : "");
+    }
+}
+
+static void show_curve(const calibration *c, es_text *out)
+{
+    es_cli_table table = {.arena = c->cli->arena, .columns = 4};
+    es_cli_cell(&table, "stop at confidence");
+    es_cli_cell(&table, "accuracy");
+    es_cli_cell(&table, "%s", c->cost_unit);
+    es_cli_cell(&table, "reach the last");
+    size_t shown = c->curve.count < CURVE_SHOWN ? c->curve.count : CURVE_SHOWN;
+    for (size_t i = 0; i < shown; i++) {
+        size_t at = shown > 1 ? i * (c->curve.count - 1) / (shown - 1) : 0;
+        const es_cascade_point *point = &c->curve.points[at];
+        ES_CLEANUP(es_text_done) es_text words;
+        es_text_init(&words, 4096);
+        put_thresholds(c, point, &words);
+        es_cli_cell(&table, "%s", es_text_get(&words));
+        es_cli_cell(&table, "%.2f %%", 100 * point->accuracy);
+        es_cli_cell(&table, "%.4g", point->cost);
+        es_cli_cell(&table, "%.1f %%",
+                    100 * (double)point->reached[c->all.count - 1] / (double)c->held.count);
+    }
+    es_text_format(out, "\naccuracy and cost of the cascade, %zu choices that no other beats%s\n",
+                   c->curve.count, c->curve.exact ? "" : " (early thresholds on a grid)");
+    es_cli_table_print(&table, out);
+}
+
+static void show_certificates(const calibration *c, es_text *out)
+{
+    double target = 100 * c->chosen->target;
+    double sure = 100 * (1 - c->chosen->delta);
+    es_text_append(out, "\n");
+    if (c->all.count > 1 && c->guarantee.found) {
+        es_text_append(out, "certified: stop at confidence ");
+        put_thresholds(c, &c->guarantee.point, out);
+        es_text_format(
+            out, "; accuracy >= %.4g %% with %.4g %% confidence (here %.2f %%, %.4g %s)\n", target,
+            sure, 100 * c->guarantee.point.accuracy, c->guarantee.point.cost, c->cost_unit);
+    } else if (c->all.count > 1) {
+        es_text_format(out,
+                       "no thresholds can be certified for %.4g %%: the last stage alone does "
+                       "not show it on %zu samples\n",
+                       target, c->held.count);
+    }
+    for (size_t k = 0; k < c->all.count; k++) {
+        const es_selective *s = &c->findings[k].selective;
+        if (s->found)
+            es_text_format(out,
+                           "%.40s: of answers with confidence >= %.6g at least %.4g %% are right, "
+                           "with %.4g %% confidence (%.1f %% of the samples)\n",
+                           c->all.items[k].name, s->threshold, target, sure,
+                           100 * (double)s->accepted / (double)c->held.count);
+        else
+            es_text_format(out, "%.40s: no threshold makes %.4g %% of its answers right for sure\n",
+                           c->all.items[k].name, target);
+    }
+}
+
+/* ---- the document ---- */
+
+static void put_interval(es_json *json, const char *key, es_bounds i)
+{
+    es_json_key(json, key);
+    es_json_map_begin(json);
+    es_json_put_number(json, "value", i.value);
+    es_json_put_number(json, "low", i.low);
+    es_json_put_number(json, "high", i.high);
+    es_json_map_end(json);
+}
+
+static void put_point(es_json *json, const calibration *c, const es_cascade_point *point)
+{
+    es_json_map_begin(json);
+    es_json_key(json, "thresholds"); /* null: never stop here */
+    es_json_list_begin(json);
+    for (size_t k = 0; k + 1 < c->all.count; k++)
+        es_json_number(json, point->thresholds[k]);
+    es_json_list_end(json);
+    es_json_key(json, "reached");
+    es_json_list_begin(json);
+    for (size_t k = 0; k < c->all.count; k++)
+        es_json_number(json, (double)point->reached[k] / (double)c->held.count);
+    es_json_list_end(json);
+    es_json_put_number(json, "accuracy", point->accuracy);
+    es_json_put_number(json, "cost", point->cost);
+    es_json_map_end(json);
+}
+
+static void put_bins(es_json *json, const es_reliability *r)
+{
+    es_json_key(json, "bins");
+    es_json_list_begin(json);
+    for (size_t b = 0; b < r->bin_count; b++) {
+        es_json_map_begin(json);
+        es_json_put_number(json, "high", r->bins[b].high);
+        es_json_put_int(json, "count", (int64_t)r->bins[b].count);
+        es_json_put_number(json, "confidence", r->bins[b].confidence);
+        put_interval(json, "accuracy", r->bins[b].accuracy);
+        es_json_map_end(json);
+    }
+    es_json_list_end(json);
+}
+
+static void put_stage(es_json *json, const calibration *c, size_t k)
+{
+    const finding *f = &c->findings[k];
+    es_json_map_begin(json);
+    es_json_put_text(json, "name", c->all.items[k].name);
+    es_json_put_bool(json, "probabilities", c->all.items[k].scores.probabilities);
+    es_json_put_number(json, "cost", c->costs[k]);
+    es_json_put_number(json, "temperature", f->temperature.temperature);
+    es_json_put_bool(json, "temperature_at_bound", f->temperature.at_bound);
+    put_interval(json, "accuracy", f->after.accuracy);
+    es_json_put_number(json, "ece_before", f->before.ece.value);
+    put_interval(json, "ece", f->after.ece);
+    es_json_put_number(json, "ece_chance", f->after.ece_chance);
+    es_json_put_number(json, "ece_chance_high", f->after.ece_chance_high);
+    es_json_put_number(json, "mce", f->after.mce);
+    es_json_put_number(json, "nll_before", f->nll_before);
+    es_json_put_number(json, "nll", f->nll_after);
+    es_json_put_number(json, "brier", f->brier_after);
+    es_json_put_number(json, "auroc", f->auroc);
+    if (f->selective.found) {
+        es_json_put_number(json, "answer_threshold", f->selective.threshold);
+        es_json_put_number(json, "answered_share",
+                           (double)f->selective.accepted / (double)c->held.count);
+    }
+    put_bins(json, &f->after);
+    es_json_map_end(json);
+}
+
+static void write_document(const calibration *c, es_text *out)
+{
+    es_json json;
+    es_json_init(&json, out, false);
+    es_json_map_begin(&json);
+    es_json_put_text(&json, "format", "estran-calibration");
+    es_json_put_int(&json, "version", 1);
+    es_json_put_text(&json, "confidence", es_confidence_names[c->chosen->confidence]);
+    es_json_put_text(&json, "cost_unit", c->cost_unit);
+    es_json_put_int(&json, "fit_count", (int64_t)c->fit.count);
+    es_json_put_int(&json, "measured_count", (int64_t)c->held.count);
+    es_json_put_number(&json, "delta", c->chosen->delta);
+    es_json_key(&json, "stages");
+    es_json_list_begin(&json);
+    for (size_t k = 0; k < c->all.count; k++)
+        put_stage(&json, c, k);
+    es_json_list_end(&json);
+    es_json_put_bool(&json, "curve_exact", c->curve.exact);
+    es_json_key(&json, "curve");
+    es_json_list_begin(&json);
+    for (size_t i = 0; i < c->curve.count; i++)
+        put_point(&json, c, &c->curve.points[i]);
+    es_json_list_end(&json);
+    if (c->chosen->target > 0) {
+        es_json_put_number(&json, "target", c->chosen->target);
+        es_json_key(&json, "certified"); /* null: nothing could be */
+        if (c->guarantee.found)
+            put_point(&json, c, &c->guarantee.point);
+        else
+            es_json_null(&json);
+    }
+    es_json_map_end(&json);
+}
+
+static es_status tell(const calibration *c, es_error *err)
+{
+    ES_CLEANUP(es_text_done) es_text document;
+    ES_CLEANUP(es_text_done) es_text words;
+    ES_CLEANUP(es_text_done) es_text drawing;
+    es_text_init(&document, (size_t)256 << 20);
+    es_text_init(&words, (size_t)16 << 20);
+    es_text_init(&drawing, (size_t)16 << 20);
+    write_document(c, &document);
+    if (c->chosen->output != NULL) {
+        ES_TRY(es_text_status(&document, err));
+        ES_TRY(es_file_write(c->chosen->output, es_text_get(&document), document.size, err));
+    }
+    if (c->chosen->svg != NULL) {
+        size_t last = c->all.count - 1;
+        es_report_reliability(c->all.items[last].name, &c->findings[last].before,
+                              &c->findings[last].after, &drawing);
+        ES_TRY(es_text_status(&drawing, err));
+        ES_TRY(es_file_write(c->chosen->svg, es_text_get(&drawing), drawing.size, err));
+    }
+    es_text_format(&words, "%zu samples fit the temperatures, %zu others measure\n", c->fit.count,
+                   c->held.count);
+    show_stages(c, &words);
+    if (c->all.count > 1)
+        show_curve(c, &words);
+    if (c->chosen->target > 0)
+        show_certificates(c, &words);
+    return es_cli_print(c->cli->json ? &document : &words, err);
+}
+
+static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
+                     es_error *err)
+{
+    const options *chosen = given;
+    calibration *c = ES_TAKE_ONE(cli->arena, calibration);
+    es_data_rows parts[ES_DATA_PARTS_MAX];
+    if (c == NULL)
+        return es_arena_full(cli->arena, "calibration", err);
+    c->cli = cli;
+    c->chosen = chosen;
+    es_calibrate_input input = {.data = chosen->data,
+                                .labels = chosen->labels,
+                                .label_column = chosen->label_column,
+                                .scale = chosen->scale,
+                                .limit = chosen->limit,
+                                .ort_library = chosen->ort_library};
+    ES_TRY(es_calibrate_read(cli, &input, files, count, &c->all, err));
+    ES_TRY(find_costs(c, err));
+    uint64_t seed = cli->seed != 0 ? (uint64_t)cli->seed : 1;
+    const double shares[] = {chosen->fit_share, 1 - chosen->fit_share};
+    /* not by class: the samples measured must be as if drawn one by one */
+    ES_TRY(es_data_split(cli->arena, NULL, c->all.sample_count, shares, 2, seed, parts, err));
+    c->fit = parts[0];
+    c->held = parts[1];
+    es_cascade held = {.stage_count = c->all.count, .count = c->held.count};
+    es_cascade fitted = {.stage_count = c->all.count, .count = c->fit.count};
+    for (size_t k = 0; k < c->all.count; k++)
+        ES_TRY(es_within(err, measure(c, k, &held, &fitted, err), "%s", c->all.items[k].name));
+    ES_TRY(certify(c, &held, &fitted, err));
+    return tell(c, err);
+}
+
+const es_verb es_verb_calibrate = {
+    .name = "calibrate",
+    .group = "prepare",
+    .summary = "how sure models may be believed, thresholds of exits and cascades",
+    .arguments = "MODEL|SCORES...",
+    .details =
+        "Fits a temperature per stage on one part of labelled samples; on the others measures\n"
+        "reliability, sweeps the accuracy and cost of the cascade, and certifies thresholds for\n"
+        "--target. Stages are the files in order, and the exits of a model with several "
+        "outputs.\n\n"
+        "  estran calibrate small.onnx large.onnx --data x.idx.gz --labels y.idx.gz --target 0.95",
+    .file_min = 1,
+    .file_max = ES_CASCADE_STAGES_MAX,
+    .options = rows,
+    .option_count = sizeof rows / sizeof rows[0],
+    .options_size = sizeof(options),
+    .run = run,
+};
