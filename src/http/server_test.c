@@ -273,8 +273,7 @@ static void survives_garbage(void **state)
         "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
         "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\nx",
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
-        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "ffffffffffffffffff\r\nabc\r\n",
+        "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
         "GET /%00%zz HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET http://other/hello HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -293,7 +292,9 @@ static void survives_garbage(void **state)
         (void)peer_read_all(fd, answer, sizeof answer);
         (void)close(fd);
         long status = strlen(answer) > 12 ? strtol(answer + 9, NULL, 10) : 0;
-        if (status != 0 && (status < 400 || status > 505) && strncmp(GARBAGE[i], "GET", 3) != 0)
+        bool may_serve =
+            strncmp(GARBAGE[i], "GET", 3) == 0 && !strstr(GARBAGE[i], "Content-Length");
+        if (status != 0 && (status < 400 || status > 505) && !may_serve)
             fail_msg("%s -> %s", GARBAGE[i], answer);
         assert_int_equal(ask(w, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"), 200);
     }
