@@ -55,7 +55,7 @@ double es_data_at(const es_data_array *array, size_t index)
     case ES_DATA_TYPE_COUNT:
         break;
     }
-    assert(!"type of an array");
+    assert(false); /* a type is one of these */
     return 0;
 }
 
