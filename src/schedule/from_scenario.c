@@ -179,7 +179,8 @@ static es_status add_machines(builder *b)
                 .idle_w = idle_w,
                 .close_s = (double)INFINITY,
                 .period_count = 1,
-                .periods = period};
+                .periods = period,
+                .node = v};
             if (machine.name == NULL)
                 return es_arena_full(b->arena, "machines", b->err);
             ES_TRY(ES_ARRAY_PUSH(b->arena, &b->machines, machine, "machines", b->err));
@@ -209,6 +210,7 @@ static es_status add_requests(builder *b, double horizon_s, uint64_t seed)
                                                                           ? (double)INFINITY
                                                                           : 2.0 * horizon_s),
                                   .curve = own->curve,
+                                  .class_id = {r},
                                   .input_bytes = scenario->tasks[class_->task.index].input_bytes};
             if (b->tasks.count == ES_TASKS_MAX)
                 return es_fail(b->err, ES_ERR_LIMIT, "schedule: more than %d requests in %g s",

@@ -31,7 +31,8 @@ typedef struct es_tasks_task {
     double arrival_s;  /* >= 0; only an online schedule takes tasks that arrive later */
     double deadline_s; /* > arrival_s */
     uint32_t curve;
-    double input_bytes; /* shipped to a machine with a network */
+    double input_bytes;   /* shipped to a machine with a network */
+    es_class_id class_id; /* of a scenario's: whose request it is */
 } es_tasks_task;
 
 typedef struct es_tasks {
@@ -63,6 +64,7 @@ typedef struct es_machine {
     double latency_s;
     double bandwidth_bps;    /* 0: transfers take no time */
     double energy_j_per_bit; /* of the input, at the machine's price and carbon */
+    uint32_t node;           /* of a scenario's: where the processor is */
 } es_machine;
 
 typedef struct es_machines {
@@ -209,6 +211,22 @@ es_status es_machines_parse(es_arena *arena, const char *name, const char *bytes
 es_status es_schedule_from_scenario(es_arena *arena, const es_scenario *scenario, const char *kind,
                                     double horizon_s, uint64_t seed, const es_tasks **out_tasks,
                                     const es_machines **out_machines, es_error *err) ES_MUST_CHECK;
+
+/* A schedule that running nodes can follow, request by request. */
+typedef struct es_schedule_execution {
+    const es_plan *plan;        /* hosts what is used; shares are the schedule's counts */
+    const uint32_t *first_task; /* [class_count + 1]: request q of class c is task first_task[c] + q,
+                                   as a run with the same seed draws them */
+    const size_t *routings;     /* [task_count] of the plan; SIZE_MAX: it does not run */
+} es_schedule_execution;
+
+/* tasks and machines: of es_schedule_from_scenario; schedule: of them, discrete. A request takes the
+ * machine's node and the variant of its quality; a node serves in order of arrival, so start_s is
+ * kept only where that is the order of the schedule. ES_ERR_ARG: work between variants. */
+es_status es_schedule_execution_make(es_arena *arena, const es_scenario *scenario,
+                                     const es_tasks *tasks, const es_machines *machines,
+                                     const es_schedule *schedule, es_schedule_execution *out,
+                                     es_error *err) ES_MUST_CHECK;
 
 void es_schedule_write(const es_schedule *schedule, const es_tasks *tasks,
                        const es_machines *machines, es_text *out);
