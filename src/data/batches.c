@@ -55,13 +55,14 @@ void es_scaling_apply(const es_scaling *scaling, size_t sample_size, float *samp
             sample[c * inner + k] = (sample[c * inner + k] - scaling->mean[c]) * scaling->factor[c];
 }
 
-es_batches_opts es_batches_opts_default(void)
+es_data_batches_opts es_data_batches_opts_default(void)
 {
-    return (es_batches_opts){.batch = 32, .shuffle = true, .seed = 1};
+    return (es_data_batches_opts){.batch = 32, .shuffle = true, .seed = 1};
 }
 
-es_status es_batches_init(es_arena *arena, const es_dataset *dataset, const es_data_rows *rows,
-                          es_batches_opts opts, es_batches *out_batches, es_error *err)
+es_status es_data_batches_init(es_arena *arena, const es_dataset *dataset, const es_data_rows *rows,
+                               es_data_batches_opts opts, es_data_batches *out_batches,
+                               es_error *err)
 {
     size_t count = rows != NULL ? rows->count : dataset->count;
     if (opts.batch < 1)
@@ -79,12 +80,12 @@ es_status es_batches_init(es_arena *arena, const es_dataset *dataset, const es_d
     for (size_t i = 0; i < count; i++)
         order[i] = rows != NULL ? rows->items[i] : i;
     *out_batches =
-        (es_batches){.dataset = dataset, .opts = opts, .order = order, .row_count = count};
-    es_batches_seek(out_batches, 0);
+        (es_data_batches){.dataset = dataset, .opts = opts, .order = order, .row_count = count};
+    es_data_batches_seek(out_batches, 0);
     return ES_OK;
 }
 
-void es_batches_seek(es_batches *batches, uint64_t epoch)
+void es_data_batches_seek(es_data_batches *batches, uint64_t epoch)
 {
     size_t count = batches->row_count;
     size_t *now = batches->order + count;
@@ -98,13 +99,13 @@ void es_batches_seek(es_batches *batches, uint64_t epoch)
     batches->at = 0;
 }
 
-size_t es_batches_next(es_batches *batches, float *x, uint32_t *labels)
+size_t es_data_batches_next(es_data_batches *batches, float *x, uint32_t *labels)
 {
     const es_dataset *dataset = batches->dataset;
     size_t left = batches->row_count - batches->at;
     size_t count = left < batches->opts.batch ? left : batches->opts.batch;
     if (count == 0 || (batches->opts.drop_last && count < batches->opts.batch)) {
-        es_batches_seek(batches, batches->epoch + 1);
+        es_data_batches_seek(batches, batches->epoch + 1);
         return 0;
     }
     const size_t *now = batches->order + batches->row_count + batches->at;

@@ -5,7 +5,7 @@
  * by seed, hands them out in batches of floats, and makes synthetic signals. Writes nothing but
  * NPY. Everything read lives in the arena given, whole: a set larger than memory is refused.
  * Numbers mean what the file says (pixels stay 0..255) until an es_scaling is applied.
- * Threads: datasets are read-only once made; an es_batches belongs to one thread.
+ * Threads: datasets are read-only once made; an es_data_batches belongs to one thread.
  * Errors: ES_ERR_IO, ES_ERR_PARSE naming file and place, ES_ERR_UNSUPPORTED, ES_ERR_LIMIT.
  */
 #ifndef ES_DATA_DATA_H
@@ -201,35 +201,35 @@ es_status es_scaling_fit(es_arena *arena, const es_dataset *dataset, const es_da
 /* In place, on one sample. */
 void es_scaling_apply(const es_scaling *scaling, size_t sample_size, float *sample);
 
-typedef struct es_batches_opts {
+typedef struct es_data_batches_opts {
     size_t batch;   /* samples, >= 1; default 32 */
     bool shuffle;   /* a new order every epoch; default true */
     bool drop_last; /* leave out a batch that is not full; default false */
     uint64_t seed;  /* default 1 */
     es_scaling scaling;
-} es_batches_opts;
+} es_data_batches_opts;
 
-es_batches_opts es_batches_opts_default(void);
+es_data_batches_opts es_data_batches_opts_default(void);
 
-typedef struct es_batches {
+typedef struct es_data_batches {
     const es_dataset *dataset; /* kept until the arena goes */
-    es_batches_opts opts;
+    es_data_batches_opts opts;
     size_t *order; /* private */
     size_t row_count, at;
-    uint64_t epoch; /* from 0; may be set to resume: es_batches_seek */
-} es_batches;
+    uint64_t epoch; /* from 0; may be set to resume: es_data_batches_seek */
+} es_data_batches;
 
 /* Over rows (NULL: all). ES_ERR_ARG when drop_last leaves nothing. */
-es_status es_batches_init(es_arena *arena, const es_dataset *dataset, const es_data_rows *rows,
-                          es_batches_opts opts, es_batches *out_batches,
-                          es_error *err) ES_MUST_CHECK;
+es_status es_data_batches_init(es_arena *arena, const es_dataset *dataset, const es_data_rows *rows,
+                               es_data_batches_opts opts, es_data_batches *out_batches,
+                               es_error *err) ES_MUST_CHECK;
 
 /* Fills x[batch][size] and labels[batch] (each may be NULL); gives the samples, 0 at the end of an
  * epoch, after which the next one begins. */
-size_t es_batches_next(es_batches *batches, float *x, uint32_t *labels);
+size_t es_data_batches_next(es_data_batches *batches, float *x, uint32_t *labels);
 
 /* To the start of an epoch: what follows is as if all before had been read. */
-void es_batches_seek(es_batches *batches, uint64_t epoch);
+void es_data_batches_seek(es_data_batches *batches, uint64_t epoch);
 
 /* ---- synthetic data ---- */
 

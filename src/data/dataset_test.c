@@ -304,17 +304,17 @@ static void batches_hold_every_row_once(void **state)
     made.count = 103;
     es_dataset set;
     assert_ok_err(es_data_make_clusters(arena, made, &set, NULL, &err), err);
-    es_batches_opts opts = es_batches_opts_default();
+    es_data_batches_opts opts = es_data_batches_opts_default();
     opts.batch = 10;
-    es_batches b;
-    assert_ok_err(es_batches_init(arena, &set, NULL, opts, &b, &err), err);
+    es_data_batches b;
+    assert_ok_err(es_data_batches_init(arena, &set, NULL, opts, &b, &err), err);
     float x[20];
     uint32_t y[10];
     double sums[3] = {0};
     float third[2] = {0};
     for (size_t epoch = 0; epoch < 3; epoch++) {
         size_t seen = 0;
-        for (size_t n; (n = es_batches_next(&b, x, y)) > 0; seen += n) {
+        for (size_t n; (n = es_data_batches_next(&b, x, y)) > 0; seen += n) {
             if (epoch == 2 && seen == 0)
                 memcpy(third, x, sizeof third);
             for (size_t i = 0; i < 2 * n; i++)
@@ -323,17 +323,17 @@ static void batches_hold_every_row_once(void **state)
         assert_int_equal(seen, 103);
     }
     near(sums[0], sums[2], 1e-9);
-    es_batches_seek(&b, 2);
-    assert_int_equal(es_batches_next(&b, x, y), 10);
+    es_data_batches_seek(&b, 2);
+    assert_int_equal(es_data_batches_next(&b, x, y), 10);
     assert_memory_equal(x, third, sizeof third);
     opts.drop_last = true;
-    assert_ok_err(es_batches_init(arena, &set, NULL, opts, &b, &err), err);
+    assert_ok_err(es_data_batches_init(arena, &set, NULL, opts, &b, &err), err);
     size_t full = 0;
-    while (es_batches_next(&b, NULL, NULL) > 0)
+    while (es_data_batches_next(&b, NULL, NULL) > 0)
         full++;
     assert_int_equal(full, 10);
     opts.batch = 200;
-    assert_fails(es_batches_init(arena, &set, NULL, opts, &b, &err), ES_ERR_ARG, err,
+    assert_fails(es_data_batches_init(arena, &set, NULL, opts, &b, &err), ES_ERR_ARG, err,
                  "103 samples are less than a batch of 200");
 }
 
@@ -343,16 +343,16 @@ static void scaling_gives_mean_0_and_variance_1(void **state)
     es_signals_opts made = es_signals_opts_default();
     es_dataset set;
     assert_ok_err(es_data_make_signals(arena, made, &set, &err), err);
-    es_batches_opts opts = es_batches_opts_default();
+    es_data_batches_opts opts = es_data_batches_opts_default();
     assert_ok_err(es_scaling_fit(arena, &set, NULL, &opts.scaling, &err), err);
     assert_int_equal(opts.scaling.channel_count, 1);
-    es_batches b;
-    assert_ok_err(es_batches_init(arena, &set, NULL, opts, &b, &err), err);
+    es_data_batches b;
+    assert_ok_err(es_data_batches_init(arena, &set, NULL, opts, &b, &err), err);
     float *x = ES_TAKE_ARRAY(arena, float, opts.batch *set.size);
     double sum = 0;
     double squares = 0;
     double count = 0;
-    for (size_t n; (n = es_batches_next(&b, x, NULL)) > 0;)
+    for (size_t n; (n = es_data_batches_next(&b, x, NULL)) > 0;)
         for (size_t i = 0; i < n * set.size; i++, count++) {
             sum += (double)x[i];
             squares += (double)x[i] * (double)x[i];
