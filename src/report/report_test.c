@@ -118,7 +118,14 @@ static const es_outcome *outcome_of(es_world *world, const char *source, double 
         assert_ok_err(es_outcome_add(recorder, &sample, &err), err);
     }
     for (uint32_t s = 0; s < 12; s++) {
-        es_node_use use = {.slot = s, .busy_s = 2.5, .duration_s = 10, .idle_j = 10};
+        bool counted = strcmp(source, "run") == 0 && s >= 3;
+        es_node_use use = {.slot = s,
+                           .busy_s = 2.5,
+                           .duration_s = 10,
+                           .idle_j = 10,
+                           .dynamic_j = 4,
+                           .measured_j = counted ? 5 : 0,
+                           .measured_source = counted ? "rapl" : NULL};
         assert_ok_err(es_outcome_add_node(recorder, &use, &err), err);
     }
     assert_ok_err(es_outcome_seal(recorder, &outcome, &err), err);
@@ -224,6 +231,7 @@ static void page_has_every_part(void **state)
                                         "detect at edge box",
                                         "large-head",
                                         "Comparison",
+                                        "Energy by node",
                                         "Distribution of",
                                         "over time",
                                         "Load of nodes",
@@ -435,6 +443,28 @@ static void table_is_aligned_and_fits(void **state)
     fixture_done(&fixture);
 }
 
+/* 12 slots of 4 J declared; counters told 5 J in the last 9 of them. */
+static void counters_stand_beside_the_model(void **state)
+{
+    (void)state;
+    es_fixture fixture;
+    fixture_init(&fixture, NULL);
+    assert_has(html(&fixture),
+               "<td class=\"name\">phone</td><td class=\"name\">plan</td><td "
+               "class=\"\">run</td><td class=\"n\">48.0</td><td class=\"n\">45.0</td>"
+               "<td class=\"name\">rapl, 9 of 12 slots</td>"
+               "<td class=\"n\">120</td><td class=\"n\">15.0</td></tr>");
+    assert_has(
+        text(&fixture, 100, false),
+        "plan, nodes by counters (rapl): 45.0\xc2\xa0J above rest, declared 36.0\xc2\xa0J\n");
+    fixture.cases[0].measured = NULL;
+    assert_has(html(&fixture), "<td class=\"\">computed</td><td class=\"n\">48.0</td>"
+                               "<td class=\"n\">\xe2\x80\x93</td><td class=\"name\">model</td>");
+    assert_has_not(html(&fixture), "rapl");
+    assert_has_not(text(&fixture, 100, false), "by counters");
+    fixture_done(&fixture);
+}
+
 static void wide_names_keep_columns(void **state)
 {
     (void)state;
@@ -472,6 +502,7 @@ int main(void)
         cmocka_unit_test(same_inputs_same_bytes),
         cmocka_unit_test(maps_are_drawn),
         cmocka_unit_test(table_is_aligned_and_fits),
+        cmocka_unit_test(counters_stand_beside_the_model),
         cmocka_unit_test(wide_names_keep_columns),
         cmocka_unit_test(csv_has_a_row_per_case_slot_and_class),
     };

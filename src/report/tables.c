@@ -136,6 +136,98 @@ static void put_classes(const es_report *report, es_text *out)
                        left_out);
 }
 
+/* Of one outcome and node, over all slots. */
+typedef struct node_sum {
+    double dynamic_j, idle_j;
+    double measured_j;  /* of the slots that have a source */
+    double network_j;   /* of requests that enter here */
+    const char *source; /* NULL: no counters */
+    uint32_t slots, measured_slots;
+} node_sum;
+
+static node_sum sum_node(const es_scenario *scenario, const es_outcome *outcome, uint32_t v)
+{
+    node_sum sum = {0};
+    for (uint32_t s = 0; s < outcome->slot_count && v < outcome->node_count; s++) {
+        const es_node_use *use = &outcome->node_uses[(size_t)s * outcome->node_count + v];
+        sum.dynamic_j += use->dynamic_j;
+        sum.idle_j += use->idle_j;
+        sum.slots += use->duration_s > 0;
+        if (use->measured_source == NULL)
+            continue;
+        sum.measured_j += use->measured_j;
+        sum.measured_slots++;
+        if (sum.source == NULL)
+            sum.source = use->measured_source;
+    }
+    for (uint32_t c = 0; c < outcome->class_count && c < scenario->class_count; c++) {
+        if (scenario->classes[c].node.index == v)
+            sum.network_j += outcome->class_rows[c].energy_network_j;
+    }
+    return sum;
+}
+
+static void put_source(const node_sum *sum, es_text *out)
+{
+    char words[96];
+    if (sum->source == NULL)
+        (void)snprintf(words, sizeof words, "model");
+    else if (sum->measured_slots < sum->slots)
+        (void)snprintf(words, sizeof words, "%.60s, %u of %u slots", sum->source,
+                       sum->measured_slots, sum->slots);
+    else
+        (void)snprintf(words, sizeof words, "%.60s", sum->source);
+    put_cell(out, "name", words);
+}
+
+/* False: nothing was used there, so there is no row. */
+static bool put_node_energy(const es_report *report, uint32_t v, size_t i, es_side side,
+                            es_text *out)
+{
+    const es_outcome *outcome = es_case_outcome(&report->cases[i], side);
+    if (outcome == NULL)
+        return false;
+    node_sum sum = sum_node(report->scenario, outcome, v);
+    if (!(sum.dynamic_j + sum.idle_j + sum.measured_j + sum.network_j > 0))
+        return false;
+    es_text_append(out, "<tr>");
+    put_cell(out, "name", es_network_node(report->scenario->network, (es_node_id){v})->name);
+    put_cell(out, "name", report->cases[i].label);
+    put_cell(out, "", side == ES_SIDE_MEASURED ? "run" : "computed");
+    put_number_cell(out, "n", sum.dynamic_j);
+    put_number_cell(out, "n", sum.source != NULL ? sum.measured_j : (double)NAN);
+    put_source(&sum, out);
+    put_number_cell(out, "n", sum.idle_j);
+    put_number_cell(out, "n", sum.network_j);
+    es_text_append(out, "</tr>\n");
+    return true;
+}
+
+static void put_energy(const es_report *report, es_text *out)
+{
+    size_t rows = 0;
+    es_text_append(
+        out, "<h2>Energy by node</h2>\n<p class=\"hint\">Joules over all slots. Requests, idle and "
+             "network are what the scenario declares for the work done, as everywhere on this "
+             "page; network is of links, by the node where the requests enter. By counters: what "
+             "the machine that ran the node told of its process, above rest; not of the "
+             "device that the node stands for.</p>\n"
+             "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">Node</th>"
+             "<th scope=\"col\">Case</th><th scope=\"col\"></th>"
+             "<th scope=\"col\" class=\"n\">Requests, J</th>"
+             "<th scope=\"col\" class=\"n\">by counters, J</th><th scope=\"col\">Source</th>"
+             "<th scope=\"col\" class=\"n\">Idle, J</th>"
+             "<th scope=\"col\" class=\"n\">Network, J</th></tr></thead>\n<tbody>\n");
+    for (uint32_t v = 0; v < es_network_node_count(report->scenario->network); v++)
+        for (size_t i = 0; i < report->case_count; i++)
+            for (int s = 0; s < ES_SIDE_COUNT && rows < ROWS_MAX; s++)
+                rows += put_node_energy(report, v, i, (es_side)s, out);
+    es_text_append(out, "</tbody></table></div>\n");
+    if (rows >= ROWS_MAX)
+        es_text_format(out, "<p class=\"hint\">The first %d rows; the outcomes have all.</p>\n",
+                       ROWS_MAX);
+}
+
 void es_page_comparison(const es_report *report, es_text *out)
 {
     bool sides[ES_SIDE_COUNT];
@@ -166,6 +258,8 @@ void es_page_comparison(const es_report *report, es_text *out)
         es_text_append(out, "</p>\n");
     }
     put_classes(report, out);
+    if (es_report_has(report, ES_SIDE_PREDICTED) || es_report_has(report, ES_SIDE_MEASURED))
+        put_energy(report, out);
 }
 
 /* ---- decision ---- */

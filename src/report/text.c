@@ -117,6 +117,35 @@ static void put_deviation(const es_report_case *one, size_t width, es_text *out)
     es_text_done(&line);
 }
 
+/* "plan, nodes by counters (rapl): 12.3 J above rest, declared 10.1 J" of the slots that have both.
+ * Says nothing where no machine has counters. */
+static void put_measured(const es_report_case *one, size_t width, es_text *out)
+{
+    const es_outcome *outcome = one->measured;
+    const char *source = NULL;
+    double measured_j = 0;
+    double declared_j = 0;
+    for (size_t i = 0; i < (size_t)outcome->slot_count * outcome->node_count; i++) {
+        const es_node_use *use = &outcome->node_uses[i];
+        if (use->measured_source == NULL)
+            continue;
+        source = source == NULL ? use->measured_source : source;
+        measured_j += use->measured_j;
+        declared_j += use->dynamic_j;
+    }
+    if (source == NULL)
+        return;
+    char measured[ES_NUMBER_SIZE];
+    char declared[ES_NUMBER_SIZE];
+    es_text line;
+    es_text_init(&line, (size_t)1 << 16);
+    es_text_format(&line, "%s, nodes by counters (%s): %s above rest, declared %s", one->label,
+                   source, es_show_quantity(measured_j, ES_UNIT_J, measured),
+                   es_show_quantity(declared_j, ES_UNIT_J, declared));
+    put_wrapped(out, es_text_get(&line), width);
+    es_text_done(&line);
+}
+
 static void put_notes(const es_report *report, size_t width, es_text *out)
 {
     es_text line;
@@ -133,6 +162,8 @@ static void put_notes(const es_report *report, size_t width, es_text *out)
     for (size_t i = 0; i < report->case_count; i++) {
         if (report->cases[i].predicted != NULL && report->cases[i].measured != NULL)
             put_deviation(&report->cases[i], width, out);
+        if (report->cases[i].measured != NULL)
+            put_measured(&report->cases[i], width, out);
     }
 }
 
