@@ -2,7 +2,7 @@
 #include "schedule/schedule.h"
 
 #include "base/file.h"
-#include "cli/cli.h"
+#include "cli/schedule_execute.h"
 #include "report/report.h"
 
 #include <assert.h>
@@ -22,6 +22,7 @@ typedef struct options {
     int64_t curve;
     bool compare;
     const char *check;
+    const char *execute;
     const char *output;
     const char *svg;
     const char *curve_svg;
@@ -118,6 +119,11 @@ static const es_option rows[] = {
      .offset = offsetof(options, check),
      .value = "SCHEDULE",
      .help = "instead: whether this schedule document keeps every rule"},
+    {.name = "execute",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, execute),
+     .value = "OUTCOME",
+     .help = "with --online --discrete: run it on node processes; the measured outcome goes here"},
     {.name = "output",
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, output),
@@ -151,8 +157,11 @@ typedef struct job {
     const es_tasks *tasks;
     const es_machines *machines;
     es_schedule_opts opts;
+    const es_scenario *scenario; /* NULL: of documents */
+    uint64_t seed;               /* of the scenario's requests */
     const es_schedule *schedule;
     es_online_result online;
+    es_execution_told executed; /* outcome NULL: it was not */
     es_schedule_point *points;
     uint32_t point_count;
     es_schedule_case cases[1 + OTHER_COUNT];
@@ -176,9 +185,10 @@ static es_status load(es_cli *cli, job *j, const char *const *files, size_t coun
                        "schedule TASKS MACHINES",
                        files[0]);
     ES_TRY(status);
-    uint64_t seed = cli->seed != 0 ? (uint64_t)cli->seed : scenario->seed;
+    j->scenario = scenario;
+    j->seed = cli->seed != 0 ? (uint64_t)cli->seed : scenario->seed;
     return es_schedule_from_scenario(cli->arena, scenario, j->chosen->kind, j->chosen->horizon,
-                                     seed, &j->tasks, &j->machines, err);
+                                     j->seed, &j->tasks, &j->machines, err);
 }
 
 static double share_of(double full, double idle, double share)
@@ -231,6 +241,14 @@ static es_status decide(es_cli *cli, job *j, es_error *err)
     }
     return es_within(err, es_schedule_check(j->tasks, j->machines, j->schedule, err),
                      "the schedule breaks its own rules");
+}
+
+static es_status execute(es_cli *cli, job *j, es_error *err)
+{
+    if (j->chosen->execute == NULL)
+        return ES_OK;
+    return es_cli_schedule_execute(cli, j->scenario, j->chosen->horizon, j->seed, j->tasks,
+                                   j->machines, j->schedule, &j->executed, err);
 }
 
 static es_status add_curve(es_cli *cli, job *j, es_error *err)
@@ -427,6 +445,18 @@ static es_status put_pictures(const job *j, const char *title, es_text *text, es
     return put_file(chosen->html, text, err);
 }
 
+static es_status put_executed(es_cli *cli, const job *j, es_text *text, es_error *err)
+{
+    if (j->executed.outcome == NULL)
+        return ES_OK;
+    if (!cli->json)
+        es_cli_schedule_executed(cli, &j->executed, j->schedule, text);
+    ES_CLEANUP(es_text_done) es_text document;
+    es_text_init(&document, (size_t)256 << 20);
+    es_outcome_write(j->executed.outcome, &document);
+    return put_file(j->chosen->execute, &document, err);
+}
+
 static es_status put_all(es_cli *cli, const job *j, const char *title, es_text *text, es_error *err)
 {
     const options *chosen = j->chosen;
@@ -443,6 +473,7 @@ static es_status put_all(es_cli *cli, const job *j, const char *title, es_text *
         es_schedule_write(j->schedule, j->tasks, j->machines, text);
     else if (!taken)
         show(cli, j, text);
+    ES_TRY(put_executed(cli, j, text, err));
     return es_cli_print(text, err);
 }
 
@@ -467,6 +498,10 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
                      es_error *err)
 {
     job j = {.chosen = given, .opts = es_schedule_opts_default()};
+    if (j.chosen->execute != NULL &&
+        (count != 1 || !j.chosen->online || !j.chosen->discrete || j.chosen->check != NULL))
+        return es_fail(err, ES_ERR_ARG,
+                       "--execute needs a SCENARIO, --online and --discrete, and no --check");
     ES_TRY(load(cli, &j, files, count, err));
     assert(j.tasks != NULL);
     if (j.tasks->note != NULL)
@@ -479,6 +514,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     j.opts.time_limit_s = j.chosen->time_limit;
     ES_TRY(read_budgets(&j, err));
     ES_TRY(decide(cli, &j, err));
+    ES_TRY(execute(cli, &j, err));
     ES_TRY(add_curve(cli, &j, err));
     ES_TRY(add_cases(cli, &j, err));
     es_text text;

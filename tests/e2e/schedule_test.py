@@ -1,5 +1,6 @@
 """estran schedule: documents, pictures, methods, budgets, online, mistakes."""
 import json
+import re
 import xml.dom.minidom
 
 import support
@@ -7,6 +8,7 @@ from support import EXAMPLE, ROOT, Case, estran
 
 TASKS = "examples/03-schedule/tasks.yaml"
 MACHINES = "examples/03-schedule/machines.yaml"
+FAMILY = "examples/03-schedule/family.yaml"
 
 
 def solve(case, *words):
@@ -95,6 +97,31 @@ machines: [{name: m, speed_per_s: 1, busy_w: 100, zone: Z}]
         self.fails(2, ["--online", "arrives at 0.5 s"], "schedule", tasks, MACHINES)
         done = self.ok("schedule", EXAMPLE, "--online", "--horizon", "2")
         self.assertIn("planned", done.stdout)
+
+    def test_execute(self):
+        """One node hosts three models and is told by which to answer, request by request."""
+        words = ["schedule", FAMILY, "--online", "--discrete", "--energy-budget", "30%"]
+        outcome = self.folder / "measured.jsonl"
+        plan = self.folder / "schedule.json"
+        done = self.ok(*words, "--horizon", "2", "--execute", outcome, "--output", plan)
+        served, arrived = map(int, re.search(r"executed: (\d+) of (\d+) requests answered",
+                                             done.stdout).groups())
+        tasks = json.loads(plan.read_text())["tasks"]
+        self.assertEqual(arrived, len(tasks))
+        self.assertEqual(served, sum(task["machine"] is not None for task in tasks))
+        told = {name: int(count) for name, count in
+                re.findall(r"^(tiny|small|large) +sensor +(\d+) ", done.stdout, re.M)}
+        wanted = {}
+        for task in tasks:
+            name = {0.804: "tiny", 0.929: "small", 0.96: "large"}[round(task["quality"], 6)]
+            wanted[name] = wanted.get(name, 0) + 1
+        self.assertEqual(told, wanted)
+        self.assertGreaterEqual(len(told), 2)
+        self.assertEqual(json.loads(outcome.read_text().splitlines()[0])["format"],
+                         "estran-outcome")
+        self.fails(2, ["--execute", "--discrete"], "schedule", FAMILY, "--online", "--execute", "x")
+        self.fails(2, ["--execute", "--discrete"], "schedule", TASKS, MACHINES, "--execute", "x")
+        self.fails(2, ["--horizon=11", "10 s"], *words, "--horizon", "11", "--execute", "x")
 
     def test_mistakes(self):
         head = "format: estran-machines\nversion: 1\nmachines:\n"
