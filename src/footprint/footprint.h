@@ -255,6 +255,28 @@ es_status es_intensity_weighted(const es_intensity *intensity, double from_s, do
                                 const double *joules, size_t count, double *out_g_per_kwh,
                                 es_error *err) ES_MUST_CHECK;
 
+/* ---- power of servers that nobody measured (power.c); library only ---- */
+
+typedef enum es_cpu_range {
+    ES_CPU_XEON_PLATINUM, /* BoaviztAPI's default for an unknown processor */
+    ES_CPU_XEON_GOLD,
+    ES_CPU_XEON_SILVER,
+    ES_CPU_XEON_E5,
+    ES_CPU_XEON_E3,
+    ES_CPU_XEON_E,
+    ES_CPU_RANGE_COUNT
+} es_cpu_range;
+extern const char *const es_cpu_range_names[ES_CPU_RANGE_COUNT];
+
+/* Watts of one processor at utilisation 0..1 (clamped): BoaviztAPI's a ln(b (u + c)) + d. */
+double es_power_cpu_w(es_cpu_range range, double utilisation);
+/* Of one processor of which only the thermal design power is known: CodeCarbon's TDP (0.1 + 0.9
+ * u^3). Its code has a second rule, max(TDP u, 0.1 TDP), which is not taken. */
+double es_power_tdp_w(double tdp_w, double utilisation);
+/* Of the whole server, Boavizta: (processors + 0.284 W/GB memory + GPUs) times 1.33 for the rest
+ * (1.2 to 1.6). */
+es_estimate es_power_server_w(double cpu_w, double ram_gb, double gpu_w);
+
 /* ---- learning: centralised, federated, by consensus ---- */
 
 typedef struct es_learning {
