@@ -445,18 +445,6 @@ static es_status put_pictures(const job *j, const char *title, es_text *text, es
     return put_file(chosen->html, text, err);
 }
 
-static es_status put_executed(es_cli *cli, const job *j, es_text *text, es_error *err)
-{
-    if (j->executed.outcome == NULL)
-        return ES_OK;
-    if (!cli->json)
-        es_cli_schedule_executed(cli, &j->executed, j->schedule, text);
-    ES_CLEANUP(es_text_done) es_text document;
-    es_text_init(&document, (size_t)256 << 20);
-    es_outcome_write(j->executed.outcome, &document);
-    return put_file(j->chosen->execute, &document, err);
-}
-
 static es_status put_all(es_cli *cli, const job *j, const char *title, es_text *text, es_error *err)
 {
     const options *chosen = j->chosen;
@@ -464,8 +452,13 @@ static es_status put_all(es_cli *cli, const job *j, const char *title, es_text *
         es_schedule_write(j->schedule, j->tasks, j->machines, text);
         ES_TRY(put_file(chosen->output, text, err));
     }
+    if (j->executed.outcome != NULL) {
+        es_outcome_write(j->executed.outcome, text);
+        ES_TRY(put_file(chosen->execute, text, err));
+    }
     ES_TRY(put_pictures(j, title, text, err));
-    const char *const files[] = {chosen->output, chosen->svg, chosen->curve_svg, chosen->html};
+    const char *const files[] = {chosen->output, chosen->svg, chosen->curve_svg, chosen->html,
+                                 chosen->execute};
     bool taken = false;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         taken = taken || (files[i] != NULL && strcmp(files[i], "-") == 0);
@@ -473,7 +466,8 @@ static es_status put_all(es_cli *cli, const job *j, const char *title, es_text *
         es_schedule_write(j->schedule, j->tasks, j->machines, text);
     else if (!taken)
         show(cli, j, text);
-    ES_TRY(put_executed(cli, j, text, err));
+    if (!cli->json && !taken && j->executed.outcome != NULL)
+        es_cli_schedule_executed(cli, &j->executed, j->schedule, text);
     return es_cli_print(text, err);
 }
 

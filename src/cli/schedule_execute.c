@@ -60,6 +60,9 @@ es_status es_cli_schedule_execute(es_cli *cli, const es_scenario *scenario, doub
         f.variants[r] = (es_execution_variant){
             .variant = scenario->pipelines[routing->pipeline.index].name,
             .node = es_network_node(scenario->network, routing->nodes[0])->name,
+            .origin =
+                es_network_node(scenario->network, scenario->classes[routing->class_id.index].node)
+                    ->name,
             .latency = es_histogram_new(cli->arena)};
         if (f.variants[r].latency == NULL)
             return es_arena_full(cli->arena, "latencies", err);
@@ -95,14 +98,15 @@ void es_cli_schedule_executed(es_cli *cli, const es_execution_told *told,
                    total->arrived > 0 ? answered_quality / total->arrived : 0,
                    schedule->task_count > 0 ? schedule->quality / schedule->task_count : 0,
                    total->energy_compute_j, promised_j);
-    es_cli_table table = {.arena = cli->arena, .columns = 5};
-    static const char *const head[] = {"variant", "node", "requests", "latency p50", "p95"};
-    for (size_t i = 0; i < 5; i++)
+    es_cli_table table = {.arena = cli->arena, .columns = 6};
+    static const char *const head[] = {"variant", "node", "of", "requests", "latency p50", "p95"};
+    for (size_t i = 0; i < 6; i++)
         es_cli_cell(&table, "%s", head[i]);
     for (size_t r = 0; r < told->variant_count; r++) {
         const es_execution_variant *one = &told->variants[r];
         es_cli_cell(&table, "%s", one->variant);
         es_cli_cell(&table, "%s", one->node);
+        es_cli_cell(&table, "%s", one->origin);
         es_cli_cell(&table, "%.0f", one->requests);
         for (int k = 0; k < 2; k++) {
             double value_s = es_histogram_quantile(one->latency, k == 0 ? 0.5 : 0.95);

@@ -10,8 +10,9 @@
 
 typedef struct es_execution_variant {
     const char *variant;
-    const char *node;
-    double requests; /* told to take it */
+    const char *node;   /* that runs it */
+    const char *origin; /* of the requests */
+    double requests;    /* told to take it */
     es_histogram *latency;
 } es_execution_variant;
 

@@ -110,7 +110,7 @@ machines: [{name: m, speed_per_s: 1, busy_w: 100, zone: Z}]
         self.assertEqual(arrived, len(tasks))
         self.assertEqual(served, sum(task["machine"] is not None for task in tasks))
         told = {name: int(count) for name, count in
-                re.findall(r"^(tiny|small|large) +sensor +(\d+) ", done.stdout, re.M)}
+                re.findall(r"^(tiny|small|large) +sensor +sensor +(\d+) ", done.stdout, re.M)}
         wanted = {}
         for task in tasks:
             name = {0.804: "tiny", 0.929: "small", 0.96: "large"}[round(task["quality"], 6)]
