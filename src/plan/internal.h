@@ -40,7 +40,14 @@ typedef struct es_path {
     double carbon_g; /* of that energy */
 } es_path;
 
+/* What remains of the time limit. */
+typedef struct es_deadline {
+    es_clock *clock;
+    int64_t end_ns;
+} es_deadline;
+
 /* Bits that one request of a path sends over a directed link. */
+
 typedef struct es_path_use {
     uint32_t row; /* into link rows */
     double bits;
@@ -55,13 +62,22 @@ typedef enum es_path_nodes {
     ES_PATH_NODES_COUNT
 } es_path_nodes;
 
+/* Prices of a relaxation, by which to choose paths and to value those left out. */
+typedef struct es_path_prices {
+    const double *pi;    /* [class_count] of serving one request */
+    const double *mu;    /* [node_count] of a busy second */
+    const double *kappa; /* [class_count] of average quality, for the whole class */
+} es_path_prices;
+
 typedef struct es_problem_opts {
     es_path_nodes nodes;
-    bool keep_late;       /* keep paths that are late or poor, marked so */
-    bool keep_oversize;   /* keep hosts whose segment alone is too large for the node */
-    uint32_t tuple_max;   /* node tuples per class and pipeline of several stages, at most */
-    uint32_t tuple_min;   /* what remains of that however many classes there are */
-    uint32_t tuple_total; /* over all classes, as far as tuple_min allows */
+    bool keep_late;        /* keep paths that are late or poor, marked so */
+    bool keep_oversize;    /* keep hosts whose segment alone is too large for the node */
+    uint32_t tuple_max;    /* node tuples per class and pipeline of several stages, at most */
+    uint32_t tuple_min;    /* what remains of that however many classes there are */
+    uint32_t tuple_total;  /* over all classes, as far as tuple_min allows */
+    uint32_t single_min;   /* the same floor for pipelines of one stage */
+    es_path_prices prices; /* pi not NULL: only nodes that may pay at these prices */
 } es_problem_opts;
 
 typedef struct es_problem {
@@ -117,6 +133,13 @@ es_problem_opts es_problem_opts_default(void);
 es_status es_problem_build(es_arena *arena, const es_scenario *scenario, es_problem_opts opts,
                            es_problem **out_problem, es_error *err) ES_MUST_CHECK;
 
+/* What a bound of a truncated problem may be too high by: for each class what the cheapest tuple
+ * left out, free of hosting and links, undercuts the class's price by (rest.c). opts as the problem
+ * was built. *out_complete false: the time was too short to tell. */
+es_status es_problem_rest(es_arena *arena, const es_scenario *scenario, es_problem_opts opts,
+                          const es_path_prices *prices, const es_deadline *deadline,
+                          double *out_loss, bool *out_complete, es_error *err) ES_MUST_CHECK;
+
 /* The directed links that may fill up, and each path's bits on them (links.c). */
 es_status es_problem_find_link_rows(es_arena *arena, es_problem *problem, es_path *paths,
                                     es_error *err) ES_MUST_CHECK;
@@ -167,12 +190,6 @@ void es_solution_tidy(const es_problem *problem, es_solution *solution);
 
 /* Cost per second of the solution. */
 double es_solution_cost(const es_problem *problem, const es_solution *solution);
-
-/* What remains of the time limit. */
-typedef struct es_deadline {
-    es_clock *clock;
-    int64_t end_ns;
-} es_deadline;
 
 double es_deadline_left_s(const es_deadline *deadline);
 
@@ -323,6 +340,14 @@ es_status es_plan_explain(es_arena *arena, const es_scenario *scenario, const es
 es_status es_solve_assign(es_arena *arena, const es_problem *problem, const es_plan_opts *opts,
                           es_solution **out_solution, es_error *err) ES_MUST_CHECK;
 
+/* Decomposition of a problem whose tuples were cut: lists of nodes are chosen anew by the prices
+ * found, and the bound is corrected by what is left out (wide.c). lists: as *problem was built. It
+ * becomes the one that the
+ * solution is of, and counts as whole. */
+es_status es_solve_wide(es_arena *scratch, es_problem_opts lists, const es_plan_opts *opts,
+                        const es_deadline *deadline, es_problem **problem,
+                        es_solution **out_solution, es_error *err) ES_MUST_CHECK;
+
 /* Baselines: least cost while as few constraints as possible are ignored (baseline.c). */
 es_status es_solve_baseline(es_arena *arena, es_arena *scratch, const es_scenario *scenario,
                             const es_plan_opts *opts, const es_deadline *deadline,
@@ -343,7 +368,7 @@ es_status es_problem_write_mps(es_arena *arena, const es_problem *problem, es_te
                                es_error *err) ES_MUST_CHECK;
 
 /* Lays out the problem of the options: with the price of moves from the plan that runs (warm.c). */
-es_status es_problem_build_warm(es_arena *arena, const es_scenario *scenario,
+es_status es_problem_build_warm(es_arena *arena, const es_scenario *scenario, es_problem_opts paths,
                                 const es_plan_opts *opts, es_problem **out_problem,
                                 es_error *err) ES_MUST_CHECK;
 

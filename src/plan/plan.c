@@ -140,7 +140,8 @@ es_status es_plan_write_mps(const es_scenario *scenario, es_plan_opts opts, es_t
     ES_CLEANUP(es_arena_free_p) es_arena *scratch = es_arena_new(ES_PLAN_SCRATCH_BYTES);
     if (scratch == NULL)
         return es_fail(err, ES_ERR_NOMEM, "plan: no memory to lay out");
-    ES_TRY(es_problem_build_warm(scratch, scenario, &opts, &problem, err));
+    ES_TRY(
+        es_problem_build_warm(scratch, scenario, es_problem_opts_default(), &opts, &problem, err));
     return es_problem_write_mps(scratch, problem, out, err);
 }
 
@@ -162,12 +163,16 @@ static es_status solve_in(es_arena *arena, es_arena *scratch, const es_scenario 
     const char *conflict = NULL;
     if (es_plan_method_is_baseline(opts->method))
         return es_solve_baseline(arena, scratch, scenario, opts, deadline, out_plan, err);
-    ES_TRY(es_problem_build_warm(scratch, scenario, opts, &problem, err));
+    ES_TRY(
+        es_problem_build_warm(scratch, scenario, es_problem_opts_default(), opts, &problem, err));
     es_plan_method method = opts->method;
     if (method == ES_PLAN_AUTO)
         method = choose_method(problem, opts);
     if (method == ES_PLAN_EXACT)
         ES_TRY(es_solve_exact_warm(scratch, problem, opts, deadline, &solution, err));
+    else if (method == ES_PLAN_DECOMPOSITION && problem->truncated)
+        ES_TRY(es_solve_wide(scratch, es_problem_opts_default(), opts, deadline, &problem,
+                             &solution, err));
     else if (method == ES_PLAN_DECOMPOSITION)
         ES_TRY(solve_decomposition(scratch, problem, opts, deadline, &solution, err));
     else

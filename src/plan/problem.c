@@ -1,31 +1,16 @@
 #include "base/checked.h"
-#include "plan/internal.h"
+#include "plan/builder.h"
 
 #include <inttypes.h>
 #include <math.h>
 
-/* A problem being laid out. */
-typedef struct builder {
-    es_arena *arena;
-    const es_scenario *scenario;
-    es_problem_opts opts;
-    es_error *err;
-    uint32_t *host_of; /* [node][segment], index + 1; 0: none yet */
-    ES_ARRAY(es_host) hosts;
-    ES_ARRAY(es_path) paths;
-    ES_ARRAY(uint32_t) stage_hosts;
-    ES_ARRAY(double) stage_loads;
-    double *class_cost_min;
-    bool truncated;
-    uint32_t *candidates[ES_STAGE_COUNT_MAX]; /* nodes that may run stage k */
-    uint32_t candidate_counts[ES_STAGE_COUNT_MAX];
-    double *scores; /* [node_count] for the cut */
-} builder;
-
 es_problem_opts es_problem_opts_default(void)
 {
-    return (es_problem_opts){
-        .nodes = ES_PATH_NODES_ANY, .tuple_max = 20000, .tuple_min = 400, .tuple_total = 500000};
+    return (es_problem_opts){.nodes = ES_PATH_NODES_ANY,
+                             .tuple_max = 20000,
+                             .tuple_min = 36,
+                             .tuple_total = 500000,
+                             .single_min = 12};
 }
 
 double es_deadline_left_s(const es_deadline *deadline)
@@ -33,7 +18,7 @@ double es_deadline_left_s(const es_deadline *deadline)
     return es_s_from_ns(deadline->end_ns - es_clock_now_ns(deadline->clock));
 }
 
-static bool node_may_run(const builder *b, const es_class *class_, es_segment_id segment,
+static bool node_may_run(const es_builder *b, const es_class *class_, es_segment_id segment,
                          es_node_id id, bool *out_oversize)
 {
     const es_node *node = es_network_node(b->scenario->network, id);
@@ -50,16 +35,15 @@ static bool node_may_run(const builder *b, const es_class *class_, es_segment_id
 }
 
 /* Whether stage k may be where it is after the stages before it. */
-static bool shape_allowed(const builder *b, const es_class *class_, uint32_t k,
+static bool shape_allowed(const es_builder *b, const es_class *class_, uint32_t k,
                           const es_node_id *nodes)
 {
     return b->opts.nodes != ES_PATH_NODES_SPLIT || k == 0 || nodes[k].index == nodes[k - 1].index ||
            nodes[k - 1].index == class_->node.index;
 }
 
-/* Seconds from one node to another for some bytes; false when there is no route. */
-static bool transfer_s(const es_scenario *scenario, es_node_id from, es_node_id to, double bytes,
-                       double *out_s)
+bool es_builder_way_s(const es_scenario *scenario, es_node_id from, es_node_id to, double bytes,
+                      double *out_s)
 {
     es_route route;
     if (from.index == to.index) {
@@ -72,8 +56,7 @@ static bool transfer_s(const es_scenario *scenario, es_node_id from, es_node_id 
     return true;
 }
 
-/* Which nodes may run each stage, in order of numbers. */
-static void find_candidates(builder *b, const es_class *class_, const es_pipeline *pipeline)
+void es_builder_all(es_builder *b, const es_class *class_, const es_pipeline *pipeline)
 {
     uint32_t node_count = es_network_node_count(b->scenario->network);
     for (uint32_t k = 0; k < pipeline->stage_count; k++) {
@@ -83,7 +66,7 @@ static void find_candidates(builder *b, const es_class *class_, const es_pipelin
             double ignored_s;
             if (node_may_run(b, class_, pipeline->stages[k].segment, (es_node_id){v}, &oversize) &&
                 (!oversize || b->opts.keep_oversize) &&
-                transfer_s(b->scenario, class_->node, (es_node_id){v}, 0.0, &ignored_s))
+                es_builder_way_s(b->scenario, class_->node, (es_node_id){v}, 0.0, &ignored_s))
                 b->candidates[k][count++] = v;
         }
         b->candidate_counts[k] = count;
@@ -91,7 +74,7 @@ static void find_candidates(builder *b, const es_class *class_, const es_pipelin
 }
 
 /* Keeps the `keep` best candidates of stage k by a score: request's way there and back, service. */
-static void cut_candidates(builder *b, const es_class *class_, const es_pipeline *pipeline,
+static void cut_candidates(es_builder *b, const es_class *class_, const es_pipeline *pipeline,
                            uint32_t k, uint32_t keep)
 {
     const es_scenario *scenario = b->scenario;
@@ -105,11 +88,13 @@ static void cut_candidates(builder *b, const es_class *class_, const es_pipeline
         es_service service = es_scenario_service(scenario, pipeline->stages[k].segment, node);
         double there_s = 0.0;
         double back_s = 0.0;
-        (void)transfer_s(scenario, class_->node, node, pipeline->stages[k].input_bytes, &there_s);
-        (void)transfer_s(scenario, node, class_->node, 0.0, &back_s);
+        (void)es_builder_way_s(scenario, class_->node, node, pipeline->stages[k].input_bytes,
+                               &there_s);
+        (void)es_builder_way_s(scenario, node, class_->node, 0.0, &back_s);
+        double price = b->opts.prices.pi != NULL ? b->opts.prices.mu[list[i]] : 0.0;
         b->scores[list[i]] =
             (objective->latency_per_s + 1e-9) * (there_s + back_s + service.time_s) +
-            objective->energy_per_j * service.energy_j;
+            objective->energy_per_j * service.energy_j + price * service.time_s;
     }
     /* Selection keeps the order of numbers among the kept; keep is small. */
     for (uint32_t i = 0; i < keep; i++) {
@@ -125,21 +110,73 @@ static void cut_candidates(builder *b, const es_class *class_, const es_pipeline
     b->truncated = true;
 }
 
-/* Shortens the lists until their product is at most tuple_max. */
-static void bound_candidates(builder *b, const es_class *class_, const es_pipeline *pipeline)
+double es_builder_service_cost(const es_scenario *scenario, const es_stage *stage, es_node_id node,
+                               const es_path_prices *prices)
 {
+    const es_objective *objective = &scenario->objective;
+    es_service service = es_scenario_service(scenario, stage->segment, node);
+    return stage->reach *
+           (objective->latency_per_s * service.time_s + objective->energy_per_j * service.energy_j +
+            prices->mu[node.index] * service.time_s);
+}
+
+/* Leaves out nodes over which no path pays at the prices: direct way, the best of other stages. */
+static void keep_paying(es_builder *b, uint32_t class_index, const es_pipeline *pipeline)
+{
+    static const double MARGIN = 0.02;
+    const es_scenario *scenario = b->scenario;
+    const es_class *class_ = &scenario->classes[class_index];
+    const es_path_prices *prices = &b->opts.prices;
+    double least[ES_STAGE_COUNT_MAX];
+    double floor_cost = scenario->objective.quality * (1.0 - pipeline->quality);
+    double rate = class_->arrivals.rate_rps;
+    if (class_->quality_min > 0.0 && rate > 0.0)
+        floor_cost -= prices->kappa[class_index] * (pipeline->quality - class_->quality_min) / rate;
+    double total = floor_cost;
+    for (uint32_t k = 0; k < pipeline->stage_count; k++) {
+        least[k] = INFINITY;
+        for (uint32_t i = 0; i < b->candidate_counts[k]; i++)
+            least[k] =
+                fmin(least[k], es_builder_service_cost(scenario, &pipeline->stages[k],
+                                                       (es_node_id){b->candidates[k][i]}, prices));
+        total += least[k];
+    }
+    for (uint32_t k = 0; k < pipeline->stage_count; k++) {
+        uint32_t kept = 0;
+        for (uint32_t i = 0; i < b->candidate_counts[k]; i++) {
+            es_node_id node = {b->candidates[k][i]};
+            double way_s = 0.0;
+            (void)es_builder_way_s(scenario, class_->node, node, 0.0, &way_s);
+            double cost = total - least[k] +
+                          es_builder_service_cost(scenario, &pipeline->stages[k], node, prices) +
+                          pipeline->stages[k].reach * scenario->objective.latency_per_s * way_s;
+            if (cost < prices->pi[class_index] * (1.0 + MARGIN))
+                b->candidates[k][kept++] = node.index;
+        }
+        b->truncated = b->truncated || kept < b->candidate_counts[k];
+        b->candidate_counts[k] = kept;
+    }
+}
+
+void es_builder_cut(es_builder *b, uint32_t class_index, const es_pipeline *pipeline)
+{
+    const es_class *class_ = &b->scenario->classes[class_index];
+    if (b->opts.nodes != ES_PATH_NODES_ANY && pipeline->stage_count == 1)
+        return;
+    if (b->opts.prices.pi != NULL)
+        keep_paying(b, class_index, pipeline);
     double product = 1.0;
     for (uint32_t k = 0; k < pipeline->stage_count; k++)
         product *= b->candidate_counts[k];
-    double most = b->opts.tuple_max;
-    if (pipeline->stage_count == 1 || product <= most || b->opts.nodes == ES_PATH_NODES_SPLIT)
+    double most = pipeline->stage_count == 1 ? b->single_max : b->opts.tuple_max;
+    if (product <= most || b->opts.nodes == ES_PATH_NODES_SPLIT)
         return;
     double keep = floor(pow(most, 1.0 / pipeline->stage_count) + 1e-9);
     for (uint32_t k = 0; k < pipeline->stage_count; k++)
         cut_candidates(b, class_, pipeline, k, keep < 1.0 ? 1 : (uint32_t)keep);
 }
 
-static es_status host_number(builder *b, es_node_id node, es_segment_id segment, uint32_t *out)
+static es_status host_number(es_builder *b, es_node_id node, es_segment_id segment, uint32_t *out)
 {
     uint32_t *slot = &b->host_of[(size_t)node.index * b->scenario->segment_count + segment.index];
     if (*slot == 0) {
@@ -164,7 +201,15 @@ static bool worse_than_refusing(const es_scenario *scenario, const es_class *cla
            (class_->quality_min <= 0.0 || price->quality <= class_->quality_min);
 }
 
-static es_status add_path(builder *b, uint32_t class_index, es_pipeline_id id,
+bool es_builder_wants(const es_builder *b, const es_class *class_, const es_price *price)
+{
+    bool late = price->latency_max_s > class_->deadline_s;
+    bool poor = price->quality < class_->quality_min_each;
+    return price->reachable && (b->opts.keep_late || (!late && !poor)) &&
+           !worse_than_refusing(b->scenario, class_, price);
+}
+
+static es_status add_path(es_builder *b, uint32_t class_index, es_pipeline_id id,
                           const es_node_id *nodes)
 {
     const es_scenario *scenario = b->scenario;
@@ -203,12 +248,12 @@ static es_status add_path(builder *b, uint32_t class_index, es_pipeline_id id,
 }
 
 /* Latency up to and with stage k over nodes; false when it cannot be or is late already. */
-static bool extend_latency(const builder *b, const es_class *class_, const es_pipeline *pipeline,
+static bool extend_latency(const es_builder *b, const es_class *class_, const es_pipeline *pipeline,
                            uint32_t k, const es_node_id *nodes, double *latency_s)
 {
     es_node_id before = k == 0 ? class_->node : nodes[k - 1];
     double way_s;
-    if (!transfer_s(b->scenario, before, nodes[k], pipeline->stages[k].input_bytes, &way_s))
+    if (!es_builder_way_s(b->scenario, before, nodes[k], pipeline->stages[k].input_bytes, &way_s))
         return false;
     double so_far_s = k == 0 ? 0.0 : latency_s[k - 1];
     latency_s[k] = so_far_s + way_s +
@@ -219,7 +264,7 @@ static bool extend_latency(const builder *b, const es_class *class_, const es_pi
 }
 
 /* Every tuple of candidates, in order, leaving out what starts late: an odometer over stages. */
-static es_status add_pipeline(builder *b, uint32_t class_index, es_pipeline_id id)
+static es_status add_pipeline(es_builder *b, uint32_t class_index, es_pipeline_id id)
 {
     const es_class *class_ = &b->scenario->classes[class_index];
     const es_pipeline *pipeline = &b->scenario->pipelines[id.index];
@@ -245,7 +290,7 @@ static es_status add_pipeline(builder *b, uint32_t class_index, es_pipeline_id i
 }
 
 /* What any path of the pipeline costs at least: best node for each stage, no transfers. */
-static double pipeline_cost_min(const builder *b, const es_pipeline *pipeline)
+static double pipeline_cost_min(const es_builder *b, const es_pipeline *pipeline)
 {
     const es_objective *objective = &b->scenario->objective;
     double cost = objective->quality * (1.0 - pipeline->quality);
@@ -262,7 +307,7 @@ static double pipeline_cost_min(const builder *b, const es_pipeline *pipeline)
     return cost;
 }
 
-static es_status add_class(builder *b, uint32_t class_index)
+static es_status add_class(es_builder *b, uint32_t class_index)
 {
     const es_scenario *scenario = b->scenario;
     const es_class *class_ = &scenario->classes[class_index];
@@ -273,10 +318,10 @@ static es_status add_class(builder *b, uint32_t class_index)
         bool was_truncated = b->truncated;
         if (pipeline->quality < class_->quality_min_each && !b->opts.keep_late)
             continue;
-        find_candidates(b, class_, pipeline);
+        es_builder_all(b, class_, pipeline);
         double cost_min = pipeline_cost_min(b, pipeline);
         b->truncated = false;
-        bound_candidates(b, class_, pipeline);
+        es_builder_cut(b, class_index, pipeline);
         if (b->truncated && cost_min < b->class_cost_min[class_index])
             b->class_cost_min[class_index] = cost_min;
         b->truncated = b->truncated || was_truncated;
@@ -322,7 +367,7 @@ static es_status group_hosts(es_arena *arena, const es_problem *problem, bool by
 }
 
 /* With replicas, a segment may also be hosted where no path takes it: any node that can run it. */
-static es_status add_spare_hosts(builder *b)
+static es_status add_spare_hosts(es_builder *b)
 {
     const es_scenario *scenario = b->scenario;
     if (scenario->replicas_min < 2)
@@ -370,7 +415,7 @@ static es_status take_limits(es_arena *arena, es_problem *problem, es_error *err
     return ES_OK;
 }
 
-static es_status seal_problem(builder *b, const uint32_t *class_paths, es_problem **out_problem)
+static es_status seal_problem(es_builder *b, const uint32_t *class_paths, es_problem **out_problem)
 {
     es_problem *problem = ES_TAKE_ONE(b->arena, es_problem);
     if (problem == NULL)
@@ -406,7 +451,7 @@ static es_status seal_problem(builder *b, const uint32_t *class_paths, es_proble
     return ES_OK;
 }
 
-static es_status take_builder(builder *b)
+static es_status take_builder(es_builder *b)
 {
     const es_scenario *scenario = b->scenario;
     size_t node_count = es_network_node_count(scenario->network);
@@ -428,27 +473,43 @@ static es_status take_builder(builder *b)
     return ES_OK;
 }
 
-/* Many classes share what tuples there is room for; none gets fewer than tuple_min. */
-static uint32_t tuples_each(const es_scenario *scenario, es_problem_opts opts)
+/* Many classes share what tuples there is room for; none gets fewer than the least. */
+static void share_tuples(es_builder *b)
 {
-    double pairs = 0.0; /* of a class and a pipeline of several stages */
+    const es_scenario *scenario = b->scenario;
+    double singles = 0.0; /* pairs of a class and a pipeline of one stage */
+    double pairs = 0.0;   /* of several stages */
     for (uint32_t r = 0; r < scenario->class_count; r++) {
         uint32_t task = scenario->classes[r].task.index;
         for (uint32_t p = scenario->task_pipelines[task]; p < scenario->task_pipelines[task + 1];
-             p++)
+             p++) {
+            singles += scenario->pipelines[p].stage_count == 1 ? 1.0 : 0.0;
             pairs += scenario->pipelines[p].stage_count > 1 ? 1.0 : 0.0;
+        }
     }
-    if (pairs * opts.tuple_max <= opts.tuple_total)
-        return opts.tuple_max;
-    return (uint32_t)fmin(fmax(opts.tuple_total / pairs, opts.tuple_min), opts.tuple_max);
+    es_problem_opts *opts = &b->opts;
+    double nodes = es_network_node_count(scenario->network);
+    b->single_max = singles * nodes <= opts->tuple_total
+                        ? (uint32_t)nodes
+                        : (uint32_t)fmax(opts->tuple_total / singles, opts->single_min);
+    if (pairs * opts->tuple_max > opts->tuple_total)
+        opts->tuple_max =
+            (uint32_t)fmin(fmax(opts->tuple_total / pairs, opts->tuple_min), opts->tuple_max);
+}
+
+es_status es_builder_new(es_arena *arena, const es_scenario *scenario, es_problem_opts opts,
+                         es_builder *out, es_error *err)
+{
+    *out = (es_builder){.arena = arena, .scenario = scenario, .opts = opts, .err = err};
+    share_tuples(out);
+    return take_builder(out);
 }
 
 es_status es_problem_build(es_arena *arena, const es_scenario *scenario, es_problem_opts opts,
                            es_problem **out_problem, es_error *err)
 {
-    builder b = {.arena = arena, .scenario = scenario, .opts = opts, .err = err};
-    b.opts.tuple_max = tuples_each(scenario, opts);
-    ES_TRY(take_builder(&b));
+    es_builder b;
+    ES_TRY(es_builder_new(arena, scenario, opts, &b, err));
     uint32_t *class_paths = ES_TAKE_ARRAY(arena, uint32_t, (size_t)scenario->class_count + 1);
     if (class_paths == NULL)
         return es_arena_full(arena, "paths", err);

@@ -35,11 +35,11 @@ static es_status mark_hosts(es_arena *arena, es_problem *problem, const es_plan_
     return ES_OK;
 }
 
-es_status es_problem_build_warm(es_arena *arena, const es_scenario *scenario,
+es_status es_problem_build_warm(es_arena *arena, const es_scenario *scenario, es_problem_opts paths,
                                 const es_plan_opts *opts, es_problem **out_problem, es_error *err)
 {
     es_problem *problem;
-    ES_TRY(es_problem_build(arena, scenario, es_problem_opts_default(), &problem, err));
+    ES_TRY(es_problem_build(arena, scenario, paths, &problem, err));
     if (opts->warm_start != NULL)
         ES_TRY(mark_hosts(arena, problem, opts, err));
     *out_problem = problem;
