@@ -34,7 +34,7 @@ def programs():
 
 
 def judge(row):
-    if row.get("target") is None:
+    if row.get("target") is None or row["value"] is None:
         return ""
     good = row["value"] <= row["target"] if row["better"] == "lower" else row["value"] >= row["target"]
     return "ok" if good else "MISSED"
@@ -58,7 +58,8 @@ def bench(name, targets, record):
     width = max((len(row["what"]) for row in rows), default=0)
     for row in rows:
         target = "" if row.get("target") is None else f"target {row['target']:g}"
-        print(f"  {row['what']:<{width}}  {row['value']:>12.5g} {row['unit']:<10} {target:<16}{judge(row)}")
+        value = "none" if row["value"] is None else f"{row['value']:.5g}"  # infinite
+        print(f"  {row['what']:<{width}}  {value:>12} {row['unit']:<10} {target:<16}{judge(row)}")
     if record:
         kept = root / "bench" / "results"
         kept.mkdir(parents=True, exist_ok=True)

@@ -341,9 +341,8 @@ es_status es_solve_assign(es_arena *arena, const es_problem *problem, const es_p
                           es_solution **out_solution, es_error *err) ES_MUST_CHECK;
 
 /* Decomposition of a problem whose tuples were cut: lists of nodes are chosen anew by the prices
- * found, and the bound is corrected by what is left out (wide.c). lists: as *problem was built. It
- * becomes the one that the
- * solution is of, and counts as whole. */
+ * found, and the bound is corrected by what is left out (wide.c). lists: as *problem was built.
+ * *problem becomes the one that the solution is of, and counts as whole. */
 es_status es_solve_wide(es_arena *scratch, es_problem_opts lists, const es_plan_opts *opts,
                         const es_deadline *deadline, es_problem **problem,
                         es_solution **out_solution, es_error *err) ES_MUST_CHECK;

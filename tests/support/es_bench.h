@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { ES_BENCH_ROWS_MAX = 64, ES_BENCH_ROUNDS_MAX = 101 };
+enum { ES_BENCH_ROWS_MAX = 160, ES_BENCH_ROUNDS_MAX = 101 };
 
 typedef struct es_bench_row {
     const char *what, *unit, *better; /* better: "lower" or "higher" */
