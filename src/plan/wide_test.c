@@ -2,6 +2,7 @@
  * above it. */
 #include "es_test.h"
 #include "plan/decompose.h"
+#include "plan/operator_scenario.h"
 #include "plan/random_scenario.h"
 
 #include <math.h>
@@ -123,11 +124,36 @@ static void test_rest_is_nothing_when_all_is_there(void **state)
     }
 }
 
+/* From document to checked plan. */
+static void test_operator_is_planned_within_3_percent(void **state)
+{
+    (void)state;
+    es_arena *arena = es_arena_new(ARENA_BYTES);
+    const es_scenario *scenario = NULL;
+    const es_plan *plan = NULL;
+    const es_plan_violation *violations = NULL;
+    size_t violation_count = 0;
+    es_error err = {0};
+    es_plan_opts opts = es_plan_opts_default();
+    es_operator_shape shape = {.edge_count = 60, .classes_each = 5, .task_count = 10, .seed = 1};
+    opts.gap_relative = 0.03;
+    assert_ok_err(es_operator_scenario(arena, shape, &scenario, &err), err);
+    assert_ok_err(es_plan_solve(arena, scenario, opts, &plan, &err), err);
+    assert_true(plan->method == ES_PLAN_DECOMPOSITION);
+    assert_true(plan->quality == ES_PLAN_OPTIMAL);
+    assert_true(plan->gap_relative <= 0.03);
+    assert_ok_err(es_plan_check(arena, plan, scenario, 1e-6, &violations, &violation_count, &err),
+                  err);
+    assert_true(violation_count == 0);
+    es_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wide_bound_optimum),
         cmocka_unit_test(test_rest_is_nothing_when_all_is_there),
+        cmocka_unit_test(test_operator_is_planned_within_3_percent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
