@@ -58,7 +58,7 @@ typedef struct es_node_use {
     double busy_s;     /* summed over processors */
     double duration_s; /* of the observation */
     double idle_j;     /* idle watts times the time it was on */
-    double idle_g;     /* of idle_j, when has_idle_g; else at the node's constant grid */
+    double idle_g;     /* of idle_j, when has_idle_g; else at the grid that plans take */
     bool has_idle_g;
     double dynamic_j;
     double model_bytes_loaded;   /* model updates in this slot */

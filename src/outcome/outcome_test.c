@@ -141,6 +141,12 @@ static void idle_has_its_own_carbon(void **state)
     assert_near(outcome->energy_idle_j, 7.2e6, 1e-6);
     assert_near(outcome->carbon_idle_g, 600, 1e-9);
     assert_near(outcome->node_uses[1 * 3 + 2].duration_s, 20, 0);
+    /* The mean of a series, where a plan takes it. */
+    static const double means[ES_WORLD_NODES] = {100, 200, 50};
+    world.scenario.carbon_gco2e_per_kwh = means;
+    recorder = recorder_of(&world);
+    assert_ok_err(es_outcome_add_node(recorder, &use, &err), err);
+    assert_near(seal(recorder)->carbon_idle_g, 50, 1e-9);
     es_world_done(&world);
 }
 

@@ -247,11 +247,10 @@ es_status es_outcome_add_node(es_outcome_recorder *recorder, const es_node_use *
     sum->busy_s += use->busy_s;
     sum->duration_s += use->duration_s;
     sum->idle_j += use->idle_j;
-    sum->idle_g +=
-        use->has_idle_g
-            ? use->idle_g
-            : use->idle_j / J_PER_KWH *
-                  es_network_node(recorder->scenario->network, use->node)->carbon_gco2e_per_kwh;
+    sum->idle_g += use->has_idle_g
+                       ? use->idle_g
+                       : use->idle_j / J_PER_KWH *
+                             es_scenario_carbon_gco2e_per_kwh(recorder->scenario, use->node);
     sum->has_idle_g = true;
     sum->dynamic_j += use->dynamic_j;
     sum->model_bytes_loaded += use->model_bytes_loaded;
