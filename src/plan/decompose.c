@@ -37,15 +37,6 @@ static double elapsed_s(const solver *s)
     return es_s_from_ns(es_clock_now_ns(s->deadline->clock) - s->start_ns);
 }
 
-/* A deadline after a share of the time left. */
-static es_deadline part_of(const es_deadline *deadline, double share)
-{
-    es_deadline part = *deadline;
-    double left_s = fmax(es_deadline_left_s(deadline), 0.0);
-    part.end_ns = es_clock_now_ns(deadline->clock) + es_ns_from_s(share * left_s);
-    return part;
-}
-
 static bool solved(const solver *s)
 {
     return s->best != NULL &&
@@ -201,7 +192,7 @@ static es_status solve_core(solver *s, core_kind kind)
     es_sub sub;
     es_solution *found;
     es_solution *whole;
-    es_deadline deadline = part_of(s->deadline, DIVE_SHARE);
+    es_deadline deadline = es_deadline_part(s->deadline, DIVE_SHARE);
     es_plan_opts opts = *s->opts;
     opts.gap_relative = fmin(1e-5, 0.1 * opts.gap_relative);
     ES_TRY(es_sub_build(s->scratch, problem, parts, path_in, NULL, &sub, s->err));
@@ -268,7 +259,7 @@ static es_status dive_all(solver *s)
         lanes[i].opts.fix_share = kinds[i].fix_share;
         lanes[i].opts.factor = kinds[i].factor;
         lanes[i].opts.weight = kinds[i].weight;
-        lanes[i].deadline = part_of(s->deadline, DIVE_SHARE);
+        lanes[i].deadline = es_deadline_part(s->deadline, DIVE_SHARE);
         lanes[i].arena = es_arena_new(SCRATCH_BYTES);
         if (lanes[i].arena == NULL)
             status = es_fail(s->err, ES_ERR_NOMEM, "plan: no memory for a dive");
@@ -292,7 +283,7 @@ static es_status dive_all(solver *s)
 /* Prices again, now that a solution says where to aim. */
 static void refine_bound(solver *s, uint32_t step_max)
 {
-    es_deadline deadline = part_of(s->deadline, ASCENT_SHARE);
+    es_deadline deadline = es_deadline_part(s->deadline, ASCENT_SHARE);
     s->ascent.factor = fmax(s->ascent.factor, 0.02);
     (void)es_ascent_run(&s->ascent, step_max, s->opts->gap_relative, &deadline);
     es_relaxed_solve(&s->layout, &s->ascent.best, NULL, &s->ascent.room, &s->ascent.answer);
@@ -372,7 +363,7 @@ static void run_beside(void *context, size_t i)
 
 static es_status first_phase(solver *s)
 {
-    beside b = {.s = s, .deadline = part_of(s->deadline, ASCENT_SHARE)};
+    beside b = {.s = s, .deadline = es_deadline_part(s->deadline, ASCENT_SHARE)};
     bool greedy =
         s->best == NULL && (!falls_apart(s->problem) || !isfinite(s->problem->refusal_cost));
     if (!greedy) {
@@ -390,7 +381,7 @@ static es_status first_phase(solver *s)
         status = es_pool_for(s->pool, 2, run_beside, &b, s->err);
     else {
         run_beside(&b, 0);
-        b.deadline = part_of(s->deadline, ASCENT_SHARE);
+        b.deadline = es_deadline_part(s->deadline, ASCENT_SHARE);
         run_beside(&b, 1);
     }
     if (status == ES_OK && b.status != ES_OK) {

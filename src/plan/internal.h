@@ -193,6 +193,9 @@ double es_solution_cost(const es_problem *problem, const es_solution *solution);
 
 double es_deadline_left_s(const es_deadline *deadline);
 
+/* After a share of the time left. */
+es_deadline es_deadline_part(const es_deadline *deadline, double share);
+
 /* One coefficient of a program. */
 typedef struct es_term {
     uint32_t row;

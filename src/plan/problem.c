@@ -18,6 +18,14 @@ double es_deadline_left_s(const es_deadline *deadline)
     return es_s_from_ns(deadline->end_ns - es_clock_now_ns(deadline->clock));
 }
 
+es_deadline es_deadline_part(const es_deadline *deadline, double share)
+{
+    es_deadline part = *deadline;
+    double left_s = fmax(es_deadline_left_s(deadline), 0.0);
+    part.end_ns = es_clock_now_ns(deadline->clock) + es_ns_from_s(share * left_s);
+    return part;
+}
+
 static bool node_may_run(const es_builder *b, const es_class *class_, es_segment_id segment,
                          es_node_id id, bool *out_oversize)
 {

@@ -18,14 +18,6 @@ typedef struct wide {
     es_error *err;
 } wide;
 
-static es_deadline part_of(const es_deadline *deadline, double share)
-{
-    es_deadline part = *deadline;
-    double left_s = fmax(es_deadline_left_s(deadline), 0.0);
-    part.end_ns = es_clock_now_ns(deadline->clock) + es_ns_from_s(share * left_s);
-    return part;
-}
-
 static bool has_plan(const es_solution *solution)
 {
     return solution->quality == ES_PLAN_OPTIMAL || solution->quality == ES_PLAN_FEASIBLE;
@@ -61,7 +53,7 @@ static bool can_carry(const es_problem *problem)
 static es_status solve_round(wide *w, es_problem *problem, es_problem_opts lists, double share,
                              es_path_prices *out_prices)
 {
-    es_deadline part = part_of(w->deadline, share);
+    es_deadline part = es_deadline_part(w->deadline, share);
     es_solution *start = NULL;
     es_solution *found;
     es_decompose_memory memory = {0};
