@@ -4,6 +4,7 @@
 #include <math.h>
 
 enum { ROUNDS = 3 };
+static const double ROUNDING = 1e-9;
 /* Of the time left, by round: for the solve. */
 static const double SOLVE_SHARES[ROUNDS] = {0.3, 0.5, 0.8};
 
@@ -69,8 +70,10 @@ static es_status solve_round(wide *w, es_problem *problem, es_problem_opts lists
                                             problem->node_count + problem->link_row_count};
     ES_TRY(es_problem_rest(w->scratch, problem->scenario, lists, out_prices, w->deadline, &loss,
                            &complete, w->err));
-    if (complete)
-        w->bound = fmax(w->bound, found->bound - loss);
+    /* Both are large where the lists do not suffice: what cancels must not count. */
+    double rounding = ROUNDING * (fabs(found->bound) + loss);
+    if (complete && isfinite(found->bound))
+        w->bound = fmax(w->bound, found->bound - loss - rounding);
     double cost = has_plan(found) ? es_solution_cost(problem, found) : (double)INFINITY;
     if (w->best == NULL || cost < w->cost) {
         w->best = found;

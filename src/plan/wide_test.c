@@ -24,7 +24,7 @@ static es_scenario *draw(es_arena *arena, uint64_t seed)
     shape.edge_count = 1 + (uint32_t)(seed / 4 % 3);
     shape.long_count = 1 + (uint32_t)(seed / 3 % 2);
     shape.tightness = (double)(seed % 5) * 0.2;
-    shape.refusal_cost = 3.0;
+    shape.refusal_cost = seed % 3 == 0 ? (double)INFINITY : 3.0;
     shape.idle_per_j = seed % 2 == 0 ? 0.002 : 0.0;
     assert_ok_err(es_random_scenario(arena, seed, shape, &scenario, &err), err);
     return scenario;
