@@ -21,6 +21,8 @@ typedef struct options {
     const char *costs;
     const char *output;
     const char *svg;
+    es_cli_texts stream;
+    double ask;
     const char *ort_library;
 } options;
 
@@ -111,6 +113,20 @@ static const es_option rows[] = {
      .offset = offsetof(options, svg),
      .value = "FILE",
      .help = "draw the reliability diagram of the last stage"},
+    {.name = "stream",
+     .type = ES_OPTION_TEXTS,
+     .offset = offsetof(options, stream),
+     .value = "FILE",
+     .help =
+         "samples (of scores: one file a stage) without labels: how right on them, what drifts"},
+    {.name = "ask",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, ask),
+     .value = "SHARE",
+     .fallback = "0.1",
+     .min = 0,
+     .max = 1,
+     .help = "of the stream that the last stage is asked about too; 0: none"},
     {.name = "ort-library",
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, ort_library),
@@ -124,6 +140,7 @@ typedef struct finding {
     es_reliability before, after;
     double nll_before, nll_after, brier_after, auroc;
     es_selective selective;
+    es_calibrate_watch watch;
 } finding;
 
 typedef struct calibration {
@@ -136,6 +153,8 @@ typedef struct calibration {
     double costs[ES_CASCADE_STAGES_MAX];
     es_cascade_curve curve;
     es_guarantee guarantee;
+    es_calibrate_known known[ES_CASCADE_STAGES_MAX]; /* for the stream */
+    size_t stream_count;                             /* samples; 0: no stream */
 } calibration;
 
 /* ---- arithmetic ---- */
@@ -179,6 +198,27 @@ static es_status decide(const calibration *c, const es_scores *scores, const uin
     return ES_OK;
 }
 
+/* What a stream without labels is held against. */
+static es_status know(calibration *c, size_t k, const es_scores *scores, const double *confidence,
+                      const bool *right, es_error *err)
+{
+    uint64_t *seen = ES_TAKE_ARRAY(c->cli->arena, uint64_t, scores->class_count);
+    uint32_t *classes = ES_TAKE_ARRAY(c->cli->arena, uint32_t, scores->count);
+    if (seen == NULL || classes == NULL)
+        return es_arena_full(c->cli->arena, "classes", err);
+    double temperature = c->findings[k].temperature.temperature;
+    es_scores_decide(scores, temperature, ES_CONFIDENCE_MAX_PROB, NULL, classes);
+    for (size_t i = 0; i < scores->count; i++)
+        seen[classes[i]]++;
+    c->known[k] = (es_calibrate_known){.temperature = temperature,
+                                       .confidence = confidence,
+                                       .right = right,
+                                       .classes = seen,
+                                       .count = scores->count,
+                                       .accuracy = c->findings[k].after.accuracy.value};
+    return ES_OK;
+}
+
 static es_status measure(calibration *c, size_t k, es_cascade *held, es_cascade *fitted,
                          es_error *err)
 {
@@ -206,6 +246,7 @@ static es_status measure(calibration *c, size_t k, es_cascade *held, es_cascade 
     ES_TRY(es_reliability_measure(arena, confidence, right, scores.count, opts, &f->before, err));
     ES_TRY(decide(c, &scores, labels, t, ES_CONFIDENCE_MAX_PROB, &confidence, &right, err));
     ES_TRY(es_reliability_measure(arena, confidence, right, scores.count, opts, &f->after, err));
+    ES_TRY(know(c, k, &scores, confidence, right, err));
     ES_TRY(decide(c, &scores, labels, t, kind, &confidence, &right, err));
     ES_TRY(es_confidence_auroc(arena, confidence, right, scores.count, &f->auroc, err));
     held->stages[k] =
@@ -260,6 +301,44 @@ static es_status find_costs(calibration *c, es_error *err)
                            c->chosen->costs, c->all.count);
         at += size + (at[size] == ',' ? 1 : 0);
     }
+    return ES_OK;
+}
+
+/* The stream's scores, stage by stage as the labelled ones. */
+static es_status watch(calibration *c, es_calibrate_input input, const char *const *files,
+                       size_t file_count, es_error *err)
+{
+    const es_cli_texts *given = &c->chosen->stream;
+    bool models = input.data != NULL;
+    es_calibrate_stages stream = {0};
+    es_calibrate_watch found[ES_CASCADE_STAGES_MAX] = {0};
+    if (given->count == 0)
+        return ES_OK;
+    if (given->count != (models ? 1 : file_count))
+        return es_fail(err, ES_ERR_ARG, "--stream is given %zu times, must be %zu: %s",
+                       given->count, models ? 1 : file_count,
+                       models ? "samples for all models" : "scores of each stage");
+    input.data = models ? given->items[0] : NULL;
+    input.labels = NULL;
+    input.limit = 0;
+    input.unlabelled = true;
+    const char *const *sources = models ? files : (const char *const *)given->items;
+    ES_TRY(es_within(err, es_calibrate_read(c->cli, &input, sources, file_count, &stream, err),
+                     "--stream"));
+    for (size_t k = 0; k < c->all.count; k++)
+        if (stream.items[k].scores.class_count != c->all.items[k].scores.class_count)
+            return es_fail(err, ES_ERR_ARG, "--stream: %s has %u classes, the labelled scores %u",
+                           stream.items[k].name, stream.items[k].scores.class_count,
+                           c->all.items[k].scores.class_count);
+    es_calibrate_watch_opts opts = {.ask = c->chosen->ask,
+                                    .delta = c->chosen->delta,
+                                    .seed = c->cli->seed != 0 ? (uint64_t)c->cli->seed : 1};
+    ES_TRY(es_within(err,
+                     es_calibrate_watch_stream(c->cli->arena, &stream, c->known, opts, found, err),
+                     "--stream"));
+    for (size_t k = 0; k < c->all.count; k++)
+        c->findings[k].watch = found[k];
+    c->stream_count = stream.sample_count;
     return ES_OK;
 }
 
@@ -358,6 +437,45 @@ static void show_certificates(const calibration *c, es_text *out)
     }
 }
 
+static void show_share(es_cli_table *table, es_bounds share)
+{
+    es_cli_cell(table, "%.2f (%.2f..%.2f) %%", 100 * share.value, 100 * share.low,
+                100 * share.high);
+}
+
+static void show_stream(const calibration *c, es_text *out)
+{
+    es_cli_table table = {.arena = c->cli->arena, .columns = 7};
+    static const char *const head[] = {"stage",          "with labels", "by confidence",
+                                       "by threshold",   "by asking",   "classes drifted",
+                                       "confidence fell"};
+    for (size_t i = 0; i < 7; i++)
+        es_cli_cell(&table, "%s", head[i]);
+    for (size_t k = 0; k < c->all.count; k++) {
+        const es_calibrate_watch *w = &c->findings[k].watch;
+        es_cli_cell(&table, "%.40s", c->all.items[k].name);
+        es_cli_cell(&table, "%.2f %%", 100 * c->findings[k].after.accuracy.value);
+        show_share(&table, w->by_confidence);
+        show_share(&table, w->by_threshold);
+        if (w->asked)
+            show_share(&table, w->agreement.accuracy);
+        else
+            es_cli_cell(&table, "-");
+        es_cli_cell(&table, "%s (p %.2g)", w->drift.p_value < c->chosen->delta ? "yes" : "no",
+                    w->drift.p_value);
+        if (w->alarm)
+            es_cli_cell(&table, "ALARM at sample %zu", w->alarm_at);
+        else
+            es_cli_cell(&table, "no");
+    }
+    es_text_format(out, "\nstream of %zu samples without labels: accuracy of each stage\n",
+                   c->stream_count);
+    es_cli_table_print(&table, out);
+    es_text_append(out,
+                   "by confidence and by threshold hold while the inputs are of the same kind; "
+                   "where something drifted, believe only by asking\n");
+}
+
 /* ---- the document ---- */
 
 static void put_interval(es_json *json, const char *key, es_bounds i)
@@ -403,6 +521,29 @@ static void put_bins(es_json *json, const es_reliability *r)
     es_json_list_end(json);
 }
 
+static void put_watch(es_json *json, const es_calibrate_watch *w)
+{
+    es_json_key(json, "stream");
+    es_json_map_begin(json);
+    put_interval(json, "by_confidence", w->by_confidence);
+    put_interval(json, "by_threshold", w->by_threshold);
+    if (w->asked) {
+        es_json_put_int(json, "asked_count", (int64_t)w->agreement.asked);
+        put_interval(json, "disagreement", w->agreement.disagreement);
+        put_interval(json, "by_asking", w->agreement.accuracy);
+    }
+    es_json_put_number(json, "classes_divergence", w->drift.divergence);
+    es_json_put_number(json, "classes_p_value", w->drift.p_value);
+    es_json_put_number(json, "fall", w->fall);
+    es_json_put_number(json, "fall_alarm_level", w->alarm_level);
+    es_json_key(json, "alarm_at"); /* null: no alarm */
+    if (w->alarm)
+        es_json_int(json, (int64_t)w->alarm_at);
+    else
+        es_json_null(json);
+    es_json_map_end(json);
+}
+
 static void put_stage(es_json *json, const calibration *c, size_t k)
 {
     const finding *f = &c->findings[k];
@@ -428,6 +569,8 @@ static void put_stage(es_json *json, const calibration *c, size_t k)
                            (double)f->selective.accepted / (double)c->held.count);
     }
     put_bins(json, &f->after);
+    if (c->stream_count > 0)
+        put_watch(json, &f->watch);
     es_json_map_end(json);
 }
 
@@ -443,6 +586,8 @@ static void write_document(const calibration *c, es_text *out)
     es_json_put_int(&json, "fit_count", (int64_t)c->fit.count);
     es_json_put_int(&json, "measured_count", (int64_t)c->held.count);
     es_json_put_number(&json, "delta", c->chosen->delta);
+    if (c->stream_count > 0)
+        es_json_put_int(&json, "stream_count", (int64_t)c->stream_count);
     es_json_key(&json, "stages");
     es_json_list_begin(&json);
     for (size_t k = 0; k < c->all.count; k++)
@@ -492,6 +637,8 @@ static es_status tell(const calibration *c, es_error *err)
         show_curve(c, &words);
     if (c->chosen->target > 0)
         show_certificates(c, &words);
+    if (c->stream_count > 0)
+        show_stream(c, &words);
     return es_cli_print(c->cli->json ? &document : &words, err);
 }
 
@@ -524,6 +671,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     for (size_t k = 0; k < c->all.count; k++)
         ES_TRY(es_within(err, measure(c, k, &held, &fitted, err), "%s", c->all.items[k].name));
     ES_TRY(certify(c, &held, &fitted, err));
+    ES_TRY(watch(c, input, files, count, err));
     return tell(c, err);
 }
 
@@ -535,7 +683,9 @@ const es_verb es_verb_calibrate = {
     .details =
         "Fits a temperature per stage on one part of labelled samples; on the others measures\n"
         "reliability, sweeps the accuracy and cost of the cascade, and certifies thresholds for\n"
-        "--target. Stages are the files in order, and the exits of a model with several "
+        "--target; of a --stream without labels it estimates how right the stages still are and\n"
+        "raises alarms when it drifts. Stages are the files in order, and the exits of a model "
+        "with several "
         "outputs.\n\n"
         "  estran calibrate small.onnx large.onnx --data x.idx.gz --labels y.idx.gz --target 0.95",
     .file_min = 1,

@@ -13,6 +13,7 @@ typedef struct es_calibrate_input {
     const char *label_column;
     double scale; /* of every value, before the model */
     int64_t limit;
+    bool unlabelled; /* labels are neither needed nor read */
     const char *ort_library;
 } es_calibrate_input;
 
@@ -27,8 +28,8 @@ typedef struct es_calibrate_stages {
     es_calibrate_stage items[ES_CASCADE_STAGES_MAX];
     size_t count;
     size_t sample_count;
-    const uint32_t *labels;
-    bool limited; /* --limit: files of scores may be longer */
+    const uint32_t *labels; /* NULL: none */
+    bool limited;           /* --limit: files of scores may be longer */
 } es_calibrate_stages;
 
 /* Runs every .onnx over the samples; reads other files as scores. Outputs of a model that are as
@@ -36,5 +37,39 @@ typedef struct es_calibrate_stages {
 es_status es_calibrate_read(es_cli *cli, const es_calibrate_input *input, const char *const *files,
                             size_t file_count, es_calibrate_stages *out,
                             es_error *err) ES_MUST_CHECK;
+
+/* ---- a stream without labels, beside what the labelled samples showed ---- */
+
+/* What is known of a stage from labelled samples that did not fit its temperature. */
+typedef struct es_calibrate_known {
+    double temperature;
+    const double *confidence; /* [count] largest probability */
+    const bool *right;        /* [count] */
+    const uint64_t *classes;  /* [class_count] answers of each class */
+    size_t count;
+    double accuracy;
+} es_calibrate_known;
+
+typedef struct es_calibrate_watch {
+    es_bounds by_confidence, by_threshold; /* accuracy on the stream, two ways */
+    bool asked;                            /* the last stage was asked about some of it */
+    es_agreement agreement;
+    es_class_drift drift; /* of the classes answered */
+    double alarm_level;   /* of the confidence's fall, exceeded by chance with delta */
+    double fall;          /* the largest seen */
+    bool alarm;
+    size_t alarm_at; /* sample of the stream, from 1 */
+} es_calibrate_watch;
+
+typedef struct es_calibrate_watch_opts {
+    double ask;   /* share of the stream that the last stage is asked about, 0..1 */
+    double delta; /* of each interval and alarm */
+    uint64_t seed;
+} es_calibrate_watch_opts;
+
+/* out[stream->count]; known[k] belongs to stream stage k. */
+es_status es_calibrate_watch_stream(es_arena *arena, const es_calibrate_stages *stream,
+                                    const es_calibrate_known *known, es_calibrate_watch_opts opts,
+                                    es_calibrate_watch *out, es_error *err) ES_MUST_CHECK;
 
 #endif

@@ -145,9 +145,11 @@ static es_status read_scores(es_cli *cli, const char *path, es_calibrate_stages 
     es_dataset_opts opts = es_dataset_opts_default();
     opts.one_hot = false;
     ES_TRY(es_dataset_load(cli->arena, path, NULL, opts, &set, err));
+    if (all->sample_count == 0) /* without labels the first file says how many */
+        all->sample_count = set.count;
     if (set.count != all->sample_count && (!all->limited || set.count < all->sample_count))
-        return es_fail(err, ES_ERR_PARSE,
-                       "'%s' has scores of %zu samples, labelled are %zu samples", path, set.count,
+        return es_fail(err, ES_ERR_PARSE, "'%s' has scores of %zu samples, %s %zu samples", path,
+                       set.count, all->labels != NULL ? "labelled are" : "the file before it",
                        all->sample_count);
     float *values = ES_TAKE_ARRAY(cli->arena, float, set.x.count);
     if (values == NULL)
@@ -166,12 +168,15 @@ static es_status read_labels(es_cli *cli, const es_calibrate_input *input, es_ca
     opts.label = input->label_column;
     if (input->data != NULL)
         return es_fail(err, ES_ERR_ARG, "--data is for models (.onnx); scores need only --labels");
+    all->limited = input->limit > 0;
+    all->sample_count = (size_t)input->limit;
+    if (input->unlabelled)
+        return ES_OK;
     if (input->labels == NULL)
         return es_fail(err, ES_ERR_ARG, "scores need --labels");
     ES_TRY(es_dataset_load_labels(cli->arena, input->labels, opts, &set, err));
     all->labels = set.labels;
     all->sample_count = set.count;
-    all->limited = input->limit > 0;
     return ES_OK;
 }
 
@@ -195,10 +200,10 @@ es_status es_calibrate_read(es_cli *cli, const es_calibrate_input *input, const 
         if (input->data == NULL)
             return es_fail(err, ES_ERR_ARG, "models need --data: labelled samples");
         ES_TRY(es_dataset_load(cli->arena, input->data, input->labels, opts, &set, err));
-        if (set.labels == NULL)
+        if (set.labels == NULL && !input->unlabelled)
             return es_fail(err, ES_ERR_ARG, "'%s' has no labels: give --labels", input->data);
         ES_TRY(es_runtime_new(runtime_opts, &runtime, err));
-        all.labels = set.labels;
+        all.labels = input->unlabelled ? NULL : set.labels;
         all.sample_count = set.count;
     } else {
         ES_TRY(read_labels(cli, input, &all, err));
@@ -206,7 +211,7 @@ es_status es_calibrate_read(es_cli *cli, const es_calibrate_input *input, const 
     for (size_t i = 0; i < file_count; i++)
         ES_TRY(models ? read_model(cli, input, runtime, &set, files[i], &all, err)
                       : read_scores(cli, files[i], &all, err));
-    for (size_t i = 0; i < all.sample_count; i++)
+    for (size_t i = 0; all.labels != NULL && i < all.sample_count; i++)
         for (size_t k = 0; k < all.count; k++)
             if (all.labels[i] >= all.items[k].scores.class_count)
                 return es_fail(err, ES_ERR_ARG, "label %u of sample %zu, but %s has %u classes",

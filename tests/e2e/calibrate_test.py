@@ -51,6 +51,71 @@ class Calibrate(support.Case):
         self.assertLess(stage["ece"]["value"], stage["ece_chance_high"])
         self.assertGreater(stage["ece_before"], 3 * stage["ece"]["value"])
 
+    def test_stream(self):
+        """Two stages; the stream is of the same kind, then one on which both are less sure."""
+        draw = random.Random(3)
+
+        def drawn(count, spread):
+            files = {0: [], 1: []}
+            labels = []
+            for _ in range(count):
+                z = [spread * draw.gauss(0, 1) for _ in range(4)]
+                labels.append(draw.choices(range(4), [math.exp(v) for v in z])[0])
+                files[1].append(",".join(f"{v:.6f}" for v in z))
+                files[0].append(",".join(f"{0.8 * v + 0.3 * draw.gauss(0, 1):.6f}" for v in z))
+            return files, labels
+
+        files, labels = drawn(4000, 3)
+        known = [self.write(f"k{i}.csv", "\n".join(files[i]) + "\n") for i in (0, 1)]
+        y = self.write("y.csv", "\n".join(map(str, labels)) + "\n")
+        for spread, drifts in ((3, False), (1.2, True)):
+            files, truth = drawn(3000, spread)
+            streams = []
+            for i in (0, 1):
+                streams += ["--stream", self.write(f"s{i}.csv", "\n".join(files[i]) + "\n")]
+            found = json.loads(self.ok("calibrate", *known, "--labels", y, *streams, "--json",
+                                       "--ask", "0.3").stdout)
+            self.assertEqual(found["stream_count"], 3000)
+            for k, stage in enumerate(found["stages"]):
+                rows = [[float(v) for v in row.split(",")] for row in files[k]]
+                right = sum(r.index(max(r)) == t for r, t in zip(rows, truth)) / len(truth)
+                seen = stage["stream"]
+                self.assertEqual(seen["alarm_at"] is not None, drifts, (spread, k))
+                if not drifts:
+                    self.assertLess(seen["by_confidence"]["low"] - 0.02, right)
+                    self.assertGreater(seen["by_confidence"]["high"] + 0.02, right)
+                    self.assertLess(seen["by_threshold"]["low"] - 0.02, right)
+                    self.assertGreater(seen["by_threshold"]["high"] + 0.02, right)
+                if k == 0:
+                    other = [[float(v) for v in row.split(",")] for row in files[1]]
+                    differ = sum(a.index(max(a)) != b.index(max(b))
+                                 for a, b in zip(rows, other)) / len(rows)
+                    self.assertLess(seen["disagreement"]["low"], differ)
+                    self.assertGreater(seen["disagreement"]["high"], differ)
+                    if not drifts:  # the stronger model's error is that of the labelled samples
+                        self.assertLess(seen["by_asking"]["low"], right)
+                        self.assertGreater(seen["by_asking"]["high"], right)
+        words = self.ok("calibrate", *known, "--labels", y, *streams).stdout
+        self.assertIn("ALARM at sample", words)
+        self.fails(2, ["--stream is given 1 times, must be 2"], "calibrate", *known, "--labels", y,
+                   *streams[:2])
+
+    def test_stream_of_models(self):
+        """The stream of the example is of the same kind as its labelled samples: the same ones."""
+        values = (FOLDER / "samples.f32").read_bytes()
+        count = len((FOLDER / "labels.u8").read_bytes())
+        head = (f"{{'descr': '<f4', 'fortran_order': False, "
+                f"'shape': ({count}, {len(values) // 4 // count}), }}")
+        head += " " * (-(len(head) + 11) % 64) + "\n"
+        stream = self.folder / "stream.npy"
+        stream.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") +
+                           head.encode() + values)
+        found = json.loads(self.cascade("--json", "--stream", stream).stdout)
+        for stage in found["stages"]:
+            self.assertIsNone(stage["stream"]["alarm_at"])
+            self.assertAlmostEqual(stage["stream"]["by_threshold"]["value"],
+                                   stage["accuracy"]["value"], delta=0.06)
+
     def test_resnet8(self):
         done = self.ok("calibrate", support.data("onnx/mlperf_tiny_resnet8_cifar10.onnx"), "--data",
                        support.data("cifar10/test_1000.bin.gz"), "--json", "--fit-share", "0.01")
