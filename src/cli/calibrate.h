@@ -1,5 +1,6 @@
 /*
- * calibrate: what the files of the verb share: stages of a cascade with the scores of every sample.
+ * calibrate: what the files of the verb share: stages of a cascade with the scores of every sample,
+ * what is found about them, and how it is told.
  */
 #ifndef ES_CLI_CALIBRATE_H
 #define ES_CLI_CALIBRATE_H
@@ -71,5 +72,51 @@ typedef struct es_calibrate_watch_opts {
 es_status es_calibrate_watch_stream(es_arena *arena, const es_calibrate_stages *stream,
                                     const es_calibrate_known *known, es_calibrate_watch_opts opts,
                                     es_calibrate_watch *out, es_error *err) ES_MUST_CHECK;
+
+/* ---- what is found, and telling it ---- */
+
+typedef struct es_calibrate_options {
+    const char *data, *labels, *label_column;
+    double scale;
+    int64_t limit;
+    double fit_share;
+    size_t confidence;
+    double target;
+    double delta;
+    int64_t bins;
+    const char *costs;
+    const char *output;
+    const char *svg;
+    es_cli_texts stream;
+    double ask;
+    const char *ort_library;
+} es_calibrate_options;
+
+/* What is found about one stage, all on the samples not used to fit. */
+typedef struct es_calibrate_finding {
+    es_temperature temperature;
+    es_reliability before, after;
+    double nll_before, nll_after, brier_after, auroc;
+    es_selective selective;
+    es_calibrate_watch watch;
+} es_calibrate_finding;
+
+typedef struct es_calibration {
+    es_cli *cli;
+    const es_calibrate_options *chosen;
+    es_calibrate_stages all;
+    es_data_rows fit, held;
+    es_calibrate_finding findings[ES_CASCADE_STAGES_MAX];
+    const char *cost_unit;
+    double costs[ES_CASCADE_STAGES_MAX];
+    es_cascade_curve curve;
+    es_guarantee guarantee;
+    es_calibrate_known known[ES_CASCADE_STAGES_MAX]; /* for the stream */
+    size_t stream_count;                             /* samples; 0: no stream */
+} es_calibration;
+
+/* As tables on a terminal; as the document of docs/reference/calibrate.md. */
+void es_calibrate_show(const es_calibration *c, es_text *out);
+void es_calibrate_write(const es_calibration *c, es_text *out);
 
 #endif
