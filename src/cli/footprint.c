@@ -140,11 +140,14 @@ static es_status assemble(es_cli *cli, const es_footprint_cases *cases,
             es_cli_say(cli, "%s: %s", one->label, one->note);
             continue;
         }
+        const es_outcome *outcome = one->outcome;
         shown[report->case_count++] =
             (es_report_footprint_case){.label = one->label,
                                        .footprint = footprints[i],
-                                       .quality = one->outcome->total.quality_mean,
-                                       .served = one->outcome->total.served,
+                                       .quality = outcome->total.quality_mean,
+                                       .served = outcome->total.served,
+                                       .asked = outcome->total.arrived,
+                                       .plain_j = outcome->energy_total_j / outcome->total.served,
                                        .note = one->note};
     }
     for (size_t i = 0; i < cases->saving_count; i++) {
@@ -184,8 +187,8 @@ static es_status put_all(es_cli *cli, const es_footprint_options *chosen,
     return es_cli_print(text, err);
 }
 
-/* Energy, quality and, where grids differ, carbon. */
-static es_status get_front(es_cli *cli, const es_scenario *scenario, const es_front **out_front,
+/* Of energy and quality, per request of all classes. */
+static es_status get_front(es_cli *cli, const es_scenario *scenario, es_report_footprints *report,
                            es_error *err)
 {
     es_front_opts opts = es_front_opts_default();
@@ -194,7 +197,9 @@ static es_status get_front(es_cli *cli, const es_scenario *scenario, const es_fr
     opts.measure_count = 2;
     opts.point_count = FRONT_POINTS;
     opts.plan.time_limit_s = FRONT_TIME_LIMIT_S;
-    return es_front_solve(cli->arena, scenario, opts, out_front, err);
+    for (uint32_t c = 0; c < scenario->class_count; c++)
+        report->rate_rps += scenario->classes[c].arrivals.rate_rps;
+    return es_front_solve(cli->arena, scenario, opts, &report->front, err);
 }
 
 static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
@@ -216,7 +221,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
         return ES_OK;
     }
     if (chosen->html != NULL && count <= (chosen->scenario == NULL ? 1u : 0u))
-        ES_TRY(get_front(cli, scenario, &report.front, err));
+        ES_TRY(get_front(cli, scenario, &report, err));
     es_text text;
     es_text_init(&text, (size_t)1 << 28);
     es_status status = put_all(cli, chosen, &report, &text, err);

@@ -7,6 +7,7 @@
 
 #define SERVED_TOLERANCE 1e-3 /* relative */
 #define SAME_PERCENT 0.05
+#define MANIFOLD 10 /* growth from which it is told as a multiple */
 
 /* Many cases get their values only; the ends are in the document and on the page. */
 enum { LABEL_WIDTH = 24, CELL_WIDTH = 26, CASES_WIDE = 3 };
@@ -100,6 +101,16 @@ double es_foot_scale(const es_report_footprints *report, es_foot_figure figure, 
     return scales[at].factor * info->factor;
 }
 
+const char *es_foot_served(const es_report_footprint_case *one, char out[ES_FOOT_SERVED_SIZE])
+{
+    char number[ES_NUMBER_SIZE];
+    int size = snprintf(out, ES_FOOT_SERVED_SIZE, "%s", es_show_number(one->served, number));
+    if (one->asked - one->served > SERVED_TOLERANCE * one->asked)
+        (void)snprintf(out + size, ES_FOOT_SERVED_SIZE - (size_t)size, " of %s",
+                       es_show_number(one->asked, number));
+    return out;
+}
+
 /* ---- text ---- */
 
 static void put_cell(es_estimate value, double factor, bool wide, es_text *out)
@@ -136,8 +147,11 @@ static void put_row(const es_report_footprints *report, es_foot_figure figure, e
 static void put_quality(const es_report_footprints *report, es_text *out)
 {
     es_put_terminal(out, "requests served", LABEL_WIDTH, -1);
-    for (size_t i = 0; i < report->case_count; i++)
-        put_cell(es_estimate_exact(report->cases[i].served), 1, false, out);
+    for (size_t i = 0; i < report->case_count; i++) {
+        char words[ES_FOOT_SERVED_SIZE];
+        es_text_append(out, "  ");
+        es_put_terminal(out, es_foot_served(&report->cases[i], words), CELL_WIDTH - 2, 1);
+    }
     es_text_append(out, "\n");
     es_put_terminal(out, "mean quality, %", LABEL_WIDTH, -1);
     for (size_t i = 0; i < report->case_count; i++)
@@ -172,8 +186,12 @@ static void put_growth(const es_report_footprints *report, double growth, const 
         es_text_format(out, "\n  what it saves in %s stays whatever the demand", what);
         return;
     }
-    es_text_format(out, "\n  its saving of %s is gone when demand grows by %s %%", what,
-                   es_show_number(100 * growth, number));
+    if (growth >= MANIFOLD)
+        es_text_format(out, "\n  its saving of %s is gone at %s times the demand", what,
+                       es_show_number(1 + growth, number));
+    else
+        es_text_format(out, "\n  its saving of %s is gone when demand grows by %s %%", what,
+                       es_show_number(100 * growth, number));
     if (report->growth > 0)
         es_text_format(out, " (%s years at %g %% a year)",
                        es_show_number(log1p(growth) / log1p(report->growth), number),

@@ -38,6 +38,10 @@ bool es_foot_shows(const es_report_footprints *report, es_foot_figure figure);
 /* Thousands: "mJ" and 1000 for values around 0.02 J. The unit text goes to unit. */
 double es_foot_scale(const es_report_footprints *report, es_foot_figure figure, char unit[32]);
 
+/* "60000", or "60000 of 127583" where some were not. */
+enum { ES_FOOT_SERVED_SIZE = 72 };
+const char *es_foot_served(const es_report_footprint_case *one, char out[ES_FOOT_SERVED_SIZE]);
+
 /* "plan against cloud only: 41 % less energy (...)". */
 void es_foot_saving(const es_report_footprints *report, const es_report_saving *saving,
                     es_text *out);

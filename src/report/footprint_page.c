@@ -3,7 +3,17 @@
 
 #include <math.h>
 
-enum { WIDTH = 720, LEFT = 172, RIGHT = 20, ROW = 34, TOP = 44, BAR = 16, FOOT = 46, PARTS = 6 };
+enum {
+    WIDTH = 720,
+    LEFT = 172,
+    RIGHT = 92,
+    ROW = 34,
+    TOP = 44,
+    BAR = 16,
+    FOOT = 46,
+    PARTS = 6,
+    CASES_SHOWN = 16
+};
 
 static const char style[] =
     "<style>svg{font-family:system-ui,sans-serif;background:#fff}"
@@ -15,59 +25,81 @@ static const char style[] =
 static const char *const part_names[PARTS] = {"device", "edge", "network",
                                               "cloud",  "idle", "making"};
 
-/* Grams per unit of one part of a case's bar. */
-static double part_value(const es_footprint *footprint, int part)
+/* What a chart shows of each case: joules or grams. */
+typedef struct es_bars {
+    const es_report_footprints *report;
+    es_foot_figure figure; /* ES_FOOT_ENERGY or ES_FOOT_GWP */
+    double factor;
+    char unit[32];
+} es_bars;
+
+/* Of a row, per year or whatever it counts. */
+static double row_value(const es_bars *bars, const es_footprint_row *row, int part)
+{
+    bool energy = bars->figure == ES_FOOT_ENERGY;
+    if (part < 4)
+        return (int)row->part != part ? 0
+               : energy               ? row->dynamic_kwh.value * ES_JOULES_PER_KWH
+                                      : row->dynamic.of[ES_CRITERION_GWP].value;
+    if (part == 4)
+        return energy ? row->idle_kwh.value * ES_JOULES_PER_KWH
+                      : row->idle.of[ES_CRITERION_GWP].value;
+    return energy ? 0 : row->embodied.of[ES_CRITERION_GWP].value;
+}
+
+/* Per unit, of one part of a case's bar. */
+static double part_value(const es_bars *bars, const es_footprint *footprint, int part)
 {
     double sum = 0;
-    for (size_t i = 0; i < footprint->row_count; i++) {
-        const es_footprint_row *row = &footprint->rows[i];
-        if (part < 4 && (int)row->part == part)
-            sum += row->dynamic.of[ES_CRITERION_GWP].value;
-        if (part == 4)
-            sum += row->idle.of[ES_CRITERION_GWP].value;
-        if (part == 5)
-            sum += row->embodied.of[ES_CRITERION_GWP].value;
-    }
+    for (size_t i = 0; i < footprint->row_count; i++)
+        sum += row_value(bars, &footprint->rows[i], part);
     return footprint->frame.units > 0 ? sum / footprint->frame.units : (double)NAN;
 }
 
-static void put_bar(const es_report_footprint_case *one, const es_axis *axis, double factor,
-                    const char *unit, double top, es_svg *svg)
+static void put_range(const es_axis *axis, double low, double high, double y, es_svg *svg)
+{
+    double left = es_axis_at(axis, low);
+    double right = es_axis_at(axis, high);
+    es_svg_line(svg, left, y, right, y, "range");
+    es_svg_line(svg, left, y - 3, left, y + 3, "range");
+    es_svg_line(svg, right, y - 3, right, y + 3, "range");
+}
+
+static void put_bar(const es_bars *bars, const es_report_footprint_case *one, const es_axis *axis,
+                    double top, es_svg *svg)
 {
     double at = 0;
+    char number[ES_NUMBER_SIZE];
+    char words[ES_NUMBER_SIZE + 40];
     es_svg_text(svg, LEFT - 8, top + 12, "end", "label", one->label, 22);
     for (int p = 0; p < PARTS; p++) {
-        double value = part_value(one->footprint, p) * factor;
+        double value = part_value(bars, one->footprint, p) * bars->factor;
         char class[16];
         char title[160];
-        char number[ES_NUMBER_SIZE];
         if (!(value > 0))
             continue;
         (void)snprintf(class, sizeof class, "p%d", p);
         (void)snprintf(title, sizeof title, "%s: %s %s", part_names[p],
-                       es_show_number(value, number), unit);
+                       es_show_number(value, number), bars->unit);
         double start = es_axis_at(axis, at);
         at += value;
         es_svg_rect(svg, start, top, es_axis_at(axis, at) - start, BAR, 0, class, title);
     }
-    es_estimate whole = es_foot_value(one->footprint, ES_FOOT_GWP);
-    if (es_estimate_known(whole) && whole.high > whole.low) {
-        double y = top + BAR + 4;
-        double low = es_axis_at(axis, whole.low * factor);
-        double high = es_axis_at(axis, whole.high * factor);
-        es_svg_line(svg, low, y, high, y, "range");
-        es_svg_line(svg, low, y - 3, low, y + 3, "range");
-        es_svg_line(svg, high, y - 3, high, y + 3, "range");
-    }
+    es_estimate whole = es_foot_value(one->footprint, bars->figure);
+    if (es_estimate_known(whole) && whole.high > whole.low)
+        put_range(axis, whole.low * bars->factor, whole.high * bars->factor, top + BAR + 4, svg);
+    (void)snprintf(words, sizeof words, "%s %s", es_show_number(whole.value * bars->factor, number),
+                   bars->unit);
+    es_svg_text(svg, es_axis_at(axis, at) + 8, top + 12, "start", "name", words, 0);
 }
 
-static void put_legend(const es_report_footprints *report, es_svg *svg)
+static void put_legend(const es_bars *bars, es_svg *svg)
 {
     double x = LEFT;
     for (int p = 0; p < PARTS; p++) {
         double largest = 0;
-        for (size_t i = 0; i < report->case_count; i++)
-            largest = fmax(largest, part_value(report->cases[i].footprint, p));
+        for (size_t i = 0; i < bars->report->case_count; i++)
+            largest = fmax(largest, part_value(bars, bars->report->cases[i].footprint, p));
         if (!(largest > 0))
             continue;
         char class[16];
@@ -78,34 +110,40 @@ static void put_legend(const es_report_footprints *report, es_svg *svg)
     }
 }
 
-void es_report_footprint_svg(const es_report_footprints *report, es_text *out)
+static void put_chart(const es_report_footprints *report, es_foot_figure figure, es_text *out)
 {
-    char unit[32];
+    es_bars bars = {.report = report, .figure = figure};
+    bars.factor = es_foot_scale(report, figure, bars.unit);
     char name[96];
-    double factor = es_foot_scale(report, ES_FOOT_GWP, unit);
     double highest = 0;
     double height = TOP + ROW * (double)report->case_count + FOOT;
     for (size_t i = 0; i < report->case_count; i++) {
-        es_estimate value = es_foot_value(report->cases[i].footprint, ES_FOOT_GWP);
+        es_estimate value = es_foot_value(report->cases[i].footprint, figure);
         if (es_estimate_known(value))
-            highest = fmax(highest, value.high * factor);
+            highest = fmax(highest, value.high * bars.factor);
     }
     es_text_format(out,
                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%g\" "
                    "viewBox=\"0 0 %d %g\" role=\"img\"><title>",
                    WIDTH, height, WIDTH, height);
     es_put_html(out, report->title, 0);
-    es_text_format(out, ": CO2e by place and cause</title>\n%s", style);
+    es_text_format(out, ": %s by place and cause</title>\n%s", es_foot_figures[figure].name, style);
     es_svg svg = {.out = out, .width = WIDTH, .height = height};
     es_box box = {LEFT, TOP - 6, WIDTH - RIGHT, height - FOOT};
     es_axis axis = es_axis_make(0, highest > 0 ? highest : 1, box.left, box.right, false);
-    (void)snprintf(name, sizeof name, "CO2e per %s, %s; line: low to high",
-                   report->case_count > 0 ? report->cases[0].footprint->frame.unit : "unit", unit);
+    (void)snprintf(
+        name, sizeof name, "%s per %s, %s; line: low to high", es_foot_figures[figure].name,
+        report->case_count > 0 ? report->cases[0].footprint->frame.unit : "unit", bars.unit);
     es_svg_axis_x(&svg, &axis, box, name);
-    put_legend(report, &svg);
+    put_legend(&bars, &svg);
     for (size_t i = 0; i < report->case_count; i++)
-        put_bar(&report->cases[i], &axis, factor, unit, TOP + ROW * (double)i, &svg);
+        put_bar(&bars, &report->cases[i], &axis, TOP + ROW * (double)i, &svg);
     es_text_append(out, "</svg>\n");
+}
+
+void es_report_footprint_svg(const es_report_footprints *report, es_text *out)
+{
+    put_chart(report, ES_FOOT_GWP, out);
 }
 
 /* ---- page ---- */
@@ -134,8 +172,10 @@ static void put_table(const es_report_footprints *report, es_text *out)
         es_text_append(out, "</th>");
     }
     es_text_append(out, "</tr></thead>\n<tbody><tr><th scope=\"row\">requests served</th>");
-    for (size_t i = 0; i < report->case_count; i++)
-        put_value(es_estimate_exact(report->cases[i].served), 1, out);
+    for (size_t i = 0; i < report->case_count; i++) {
+        char words[ES_FOOT_SERVED_SIZE];
+        es_text_format(out, "<td class=\"n\">%s</td>", es_foot_served(&report->cases[i], words));
+    }
     es_text_append(out, "</tr>\n<tr><th scope=\"row\">mean quality, %</th>");
     for (size_t i = 0; i < report->case_count; i++)
         put_value(es_estimate_exact(report->cases[i].quality), 100, out);
@@ -210,6 +250,27 @@ static void put_method(const es_report_footprints *report, es_text *out)
     es_text_done(&line);
 }
 
+/* Every case whose joules and quality are known beside the front. */
+static void put_front(const es_report_footprints *report, es_text *out)
+{
+    es_front_case cases[CASES_SHOWN] = {{0}};
+    size_t count = 0;
+    for (size_t i = 0; i < report->case_count && count < CASES_SHOWN; i++) {
+        const es_report_footprint_case *one = &report->cases[i];
+        if (isfinite(one->plain_j) && isfinite(one->quality))
+            cases[count++] = (es_front_case){one->label, {one->plain_j, 1 - one->quality}};
+    }
+    es_text_append(out, "<h2>Energy against quality: the Pareto front</h2>\n<p>Each dot is a plan "
+                        "that serves every request within the scenario's limits; none is better "
+                        "than another in both respects. ");
+    if (report->front->quality != ES_PLAN_OPTIMAL)
+        es_text_append(out, "No plan can lie below or left of the dashed line. ");
+    es_text_append(out, "Rings are the cases above, which may serve fewer requests or ignore a "
+                        "limit, as said there. Joules here are those of the equipment, without "
+                        "cooling.</p>\n");
+    es_report_front_each(report->front, report->rate_rps, cases, count, out);
+}
+
 void es_report_footprint_html(const es_report_footprints *report, es_text *out)
 {
     if (report->case_count == 0)
@@ -228,13 +289,11 @@ void es_report_footprint_html(const es_report_footprints *report, es_text *out)
     es_text_append(out, "</p>\n");
     put_table(report, out);
     put_savings(report, out);
-    es_report_footprint_svg(report, out);
-    if (report->front != NULL && report->front->point_count > 0) {
-        es_text_append(out, "<h2>What can be had together</h2>\n"
-                            "<p>Plans none of which is better than another in every respect, "
-                            "over all requests per second.</p>\n");
-        es_report_front(report->front, out);
-    }
+    es_text_append(out, "<h2>Where it goes</h2>\n");
+    put_chart(report, ES_FOOT_ENERGY, out);
+    put_chart(report, ES_FOOT_GWP, out);
+    if (report->front != NULL && report->front->point_count > 0)
+        put_front(report, out);
     put_method(report, out);
     if (report->made_by != NULL) {
         es_text_append(out, "<footer>");

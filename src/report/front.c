@@ -12,7 +12,8 @@ enum {
     FOOT = 56,
     SHADES = 9,
     BOUND_STEPS = 200,
-    NAME_SIZE = 64
+    NAME_SIZE = 64,
+    REACH = 3 /* times the points' largest value: how far a case may lie to be drawn */
 };
 
 /* From few to much: a sequence that grows darker steadily, readable without colour vision. */
@@ -22,37 +23,73 @@ static const char style[] =
     ".grid{stroke:#dde2e7}.base{stroke:#5a6672}"
     ".stair{fill:none;stroke:#6b7680;stroke-width:1.2}"
     ".bound{fill:none;stroke:#d55e00;stroke-width:1.5;stroke-dasharray:5 4}"
-    "circle{stroke:#fff}"
+    "circle{stroke:#fff}.case{fill:none;stroke:#d55e00;stroke-width:2}"
     ".c0{fill:#fde725}.c1{fill:#aadc32}.c2{fill:#5ec962}.c3{fill:#27ad81}.c4{fill:#21918c}"
     ".c5{fill:#2c728e}.c6{fill:#3b528b}.c7{fill:#472d7b}.c8{fill:#440154}</style>\n";
+
+/* What a picture shows beside the front. */
+typedef struct es_view {
+    double rate_rps; /* 0: sums per second; else means per request */
+    const es_front_case *cases;
+    size_t case_count;
+} es_view;
 
 /* How an objective is shown. */
 typedef struct es_shown {
     double low, high; /* over the points, already scaled */
-    double factor;
+    double factor;    /* of the front's values */
+    double each;      /* of a case's, which are per request */
+    const char *unit;
     char name[NAME_SIZE];
 } es_shown;
 
-static es_shown show_measure(const es_front *front, uint32_t k)
+/* Per request, in a unit that leaves numbers people can read. */
+static void show_each(es_shown *shown, es_measure measure, double rate_rps)
+{
+    static const struct {
+        const char *name, *unit, *small;
+        double factor, small_factor;
+    } forms[ES_MEASURE_COUNT] = {
+        [ES_MEASURE_LATENCY] = {"latency", "s", "ms", 1, 1e3},
+        [ES_MEASURE_ENERGY] = {"energy per request", "J", "mJ", 1, 1e3},
+        [ES_MEASURE_QUALITY] = {"quality lost", "%", "%", 100, 100},
+        [ES_MEASURE_CARBON] = {"CO2e per request", "mg", "\xc2\xb5g", 1e3, 1e6},
+    };
+    bool small = shown->high / rate_rps * forms[measure].factor < 0.5;
+    shown->each = small ? forms[measure].small_factor : forms[measure].factor;
+    shown->factor = shown->each / rate_rps;
+    shown->unit = small ? forms[measure].small : forms[measure].unit;
+    (void)snprintf(shown->name, sizeof shown->name, "%s, %s", forms[measure].name, shown->unit);
+}
+
+static void show_sum(es_shown *shown, es_measure measure)
 {
     static const char *const scaled[ES_MEASURE_COUNT] = {"ms/s", "mW", NULL, "mg/s"};
+    shown->unit = es_measure_units[measure];
+    if (shown->high < 0.5 && shown->high > 0 && scaled[measure] != NULL) {
+        shown->factor = 1000;
+        shown->unit = scaled[measure];
+    }
+    (void)snprintf(shown->name, sizeof shown->name, "%s%s, %s", es_measure_names[measure],
+                   measure == ES_MEASURE_QUALITY ? " loss" : "", shown->unit);
+}
+
+static es_shown show_measure(const es_front *front, uint32_t k, double rate_rps)
+{
     es_measure measure = front->measures[k];
-    es_shown shown = {.low = (double)INFINITY, .high = -(double)INFINITY, .factor = 1};
+    es_shown shown = {.low = (double)INFINITY, .high = -(double)INFINITY, .factor = 1, .each = 1};
     for (size_t i = 0; i < front->point_count; i++) {
         shown.low = fmin(shown.low, front->points[i].values[k]);
         shown.high = fmax(shown.high, front->points[i].values[k]);
     }
-    const char *unit = es_measure_units[measure];
     if (front->point_count == 0)
         shown.low = shown.high = 0;
-    if (shown.high < 0.5 && shown.high > 0 && scaled[measure] != NULL) {
-        shown.factor = 1000;
-        unit = scaled[measure];
-    }
+    if (rate_rps > 0)
+        show_each(&shown, measure, rate_rps);
+    else
+        show_sum(&shown, measure);
     shown.low *= shown.factor;
     shown.high *= shown.factor;
-    (void)snprintf(shown.name, sizeof shown.name, "%s%s, %s", es_measure_names[measure],
-                   measure == ES_MEASURE_QUALITY ? " loss" : "", unit);
     return shown;
 }
 
@@ -148,11 +185,75 @@ static void put_points(es_svg *svg, const es_front *front, const es_shown *shown
     }
 }
 
-void es_report_front(const es_front *front, es_text *out)
+/* A case far beyond the points would leave them no room. */
+static bool in_reach(const es_front_case *one, const es_shown *shown)
+{
+    for (int k = 0; k < 2; k++)
+        if (!(one->values[k] * shown[k].each <= REACH * shown[k].high))
+            return false;
+    return true;
+}
+
+static void make_room(const es_view *view, es_shown *shown)
+{
+    double low[2] = {shown[0].low, shown[1].low};
+    double high[2] = {shown[0].high, shown[1].high};
+    for (size_t i = 0; i < view->case_count; i++)
+        for (int k = 0; k < 2 && in_reach(&view->cases[i], shown); k++) {
+            low[k] = fmin(low[k], view->cases[i].values[k] * shown[k].each);
+            high[k] = fmax(high[k], view->cases[i].values[k] * shown[k].each);
+        }
+    for (int k = 0; k < 2; k++) {
+        shown[k].low = low[k];
+        shown[k].high = high[k];
+    }
+}
+
+static void put_case(es_svg *svg, const es_front_case *one, const es_shown *shown, double x,
+                     double y, bool below)
+{
+    char title[256];
+    char numbers[2][ES_NUMBER_SIZE];
+    for (int k = 0; k < 2; k++)
+        es_show_number(one->values[k] * shown[k].each, numbers[k]);
+    (void)snprintf(title, sizeof title, "%s; %s: %s; %s: %s", one->label, shown[0].name, numbers[0],
+                   shown[1].name, numbers[1]);
+    es_svg_circle(svg, x, y, 7, "case", title);
+    es_svg_text(svg, x + 11, below ? y + 16 : y - 7, "start", "name", one->label, 40);
+}
+
+/* Rings, their names above and below by turns: a case often lies by the one that it is held
+ * against. Those out of reach are named above the picture; reach: before room was made. */
+static void put_cases(es_svg *svg, const es_view *view, const es_shown *reach,
+                      const es_shown *shown, const es_axis *x, const es_axis *y)
+{
+    es_text far;
+    es_text_init(&far, 4096);
+    for (size_t i = 0; i < view->case_count; i++) {
+        const es_front_case *one = &view->cases[i];
+        if (in_reach(one, reach)) {
+            put_case(svg, one, shown, es_axis_at(x, one->values[0] * shown[0].each),
+                     es_axis_at(y, one->values[1] * shown[1].each), i % 2 == 1);
+            continue;
+        }
+        char numbers[2][ES_NUMBER_SIZE];
+        for (int k = 0; k < 2; k++)
+            es_show_number(one->values[k] * shown[k].each, numbers[k]);
+        es_text_format(&far, "%s%s (%s %s, %s %s)", far.size > 0 ? "; " : "outside: ", one->label,
+                       numbers[0], shown[0].unit, numbers[1], shown[1].unit);
+    }
+    if (far.size > 0)
+        es_svg_text(svg, WIDTH - 8, TOP - 12, "end", "name", es_text_get(&far), 0);
+    es_text_done(&far);
+}
+
+static void put_front(const es_front *front, const es_view *view, es_text *out)
 {
     es_shown shown[ES_FRONT_MEASURES_MAX];
     for (uint32_t k = 0; k < front->measure_count; k++)
-        shown[k] = show_measure(front, k);
+        shown[k] = show_measure(front, k, view->rate_rps);
+    const es_shown reach[2] = {shown[0], shown[1]};
+    make_room(view, shown);
     es_text_format(out,
                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
                    "viewBox=\"0 0 %d %d\" role=\"img\"><title>",
@@ -168,7 +269,21 @@ void es_report_front(const es_front *front, es_text *out)
     if (front->measure_count == 2 && front->point_count > 0)
         put_steps(&svg, front, shown, &x, &y);
     put_points(&svg, front, shown, &x, &y);
+    put_cases(&svg, view, reach, shown, &x, &y);
     if (front->measure_count == 3 && front->point_count > 0)
         put_legend(&svg, &shown[2]);
     es_svg_end(&svg);
+}
+
+void es_report_front(const es_front *front, es_text *out)
+{
+    const es_view view = {.rate_rps = 0};
+    put_front(front, &view, out);
+}
+
+void es_report_front_each(const es_front *front, double rate_rps, const es_front_case *cases,
+                          size_t case_count, es_text *out)
+{
+    const es_view view = {.rate_rps = rate_rps, .cases = cases, .case_count = case_count};
+    put_front(front, &view, out);
 }

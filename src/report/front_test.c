@@ -62,6 +62,26 @@ static void test_third_objective_is_colour(void **state)
     es_text_done(&text);
 }
 
+/* 100 requests/s: 2 W are 20 mJ each, a loss of 3 per second 3 %. */
+static void test_cases_beside_a_front(void **state)
+{
+    (void)state;
+    es_front_point points[] = {{.values = {2, 3}}, {.values = {4, 1}}};
+    es_front front = front_of(2, points, 2);
+    front.measures[0] = ES_MEASURE_ENERGY;
+    const es_front_case cases[] = {{"near", {0.05, 0.02}}, {"far & away", {1.2, 0.02}}};
+    es_text text;
+    es_text_init(&text, 1 << 20);
+    es_report_front_each(&front, 100, cases, 2, &text);
+    assert_int_equal(count_of(es_text_get(&text), "<circle"), 3);
+    assert_int_equal(count_of(es_text_get(&text), "<circle class=\"case\""), 1);
+    assert_non_null(strstr(es_text_get(&text), "energy per request, mJ: 20.0"));
+    assert_non_null(strstr(es_text_get(&text), "quality lost, %: 3.00"));
+    assert_non_null(strstr(es_text_get(&text), "near; energy per request, mJ: 50.0"));
+    assert_non_null(strstr(es_text_get(&text), "outside: far &amp; away (1200 mJ, 2.00 %)"));
+    es_text_done(&text);
+}
+
 static void test_one_point_and_none(void **state)
 {
     (void)state;
@@ -85,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_objectives),
         cmocka_unit_test(test_third_objective_is_colour),
+        cmocka_unit_test(test_cases_beside_a_front),
         cmocka_unit_test(test_one_point_and_none),
     };
     return cmocka_run_group_tests_name("front", tests, NULL, NULL);

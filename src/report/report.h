@@ -44,6 +44,17 @@ void es_report_csv(const es_report *report, es_text *out);
  * the proven bound, where the front is not exact. */
 void es_report_front(const es_front *front, es_text *out);
 
+/* A case to be seen beside a front: per request, in the front's first two measures. */
+typedef struct es_front_case {
+    const char *label;
+    double values[2];
+} es_front_case;
+
+/* The same per request, with cases as rings; rate_rps > 0 is what the front's sums are of. Cases
+ * beyond three times the points' largest value are named instead. */
+void es_report_front_each(const es_front *front, double rate_rps, const es_front_case *cases,
+                          size_t case_count, es_text *out);
+
 /* ---- schedules ---- */
 
 /* What runs where and when, as an SVG file of its own. Not for fractional schedules. */
@@ -82,6 +93,8 @@ typedef struct es_report_footprint_case {
     const es_footprint *footprint;
     double quality;   /* mean of the served; NAN: not known */
     double served;    /* requests; savings in total are told where two serve the same */
+    double asked;     /* requests that arrived; 0: not known */
+    double plain_j;   /* per served request without PUE, as a front counts it; NAN: not known */
     const char *note; /* what a baseline ignores; or NULL */
 } es_report_footprint_case;
 
@@ -97,7 +110,8 @@ typedef struct es_report_footprints {
     size_t saving_count;
     const es_report_saving *savings;
     double growth;         /* of demand per year, e.g. 0.2; 0: not asked */
-    const es_front *front; /* drawn on the page; may be NULL */
+    const es_front *front; /* of energy and quality, drawn on the page; may be NULL */
+    double rate_rps;       /* of all classes, that the front's sums are of */
     const char *made_by;   /* may be NULL */
 } es_report_footprints;
 

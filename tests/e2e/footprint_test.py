@@ -62,7 +62,11 @@ class Footprint(Case):
                 self.assertAlmostEqual(saving["saved_j"], difference, 12)
             text = page.read_text()
             xml.dom.minidom.parseString(text)
-            self.assertGreater(text.count("<circle"), 2, "the front is drawn")
+            self.assertGreater(text.count("<circle"), 6, "the front is drawn")
+            drawn = text.count('class="case"')
+            self.assertEqual(drawn + text.count("outside: cloud only"), 4, "and the cases by it")
+            for words in ("energy by place and cause", "CO2e by place and cause"):
+                self.assertIn(words, text)
             self.assertIn("less energy (", text)
             self.assertNotIn("\ufffd", text)
         saved = {s["than"]: s["saved_j"] for s in document["savings"]}
@@ -75,6 +79,14 @@ class Footprint(Case):
         for base in ("device", "cloud"):
             self.assertLessEqual(carbon[f"least CO2e >= {base}"]["gwp_gco2e"]["value"],
                                  1.02 * energy[f"least energy >= {base}"]["gwp_gco2e"]["value"])
+
+    def test_large_growth_is_told_as_a_multiple(self):
+        told = self.ok("footprint", EXAMPLE, "--minimise", "energy").stdout
+        document = self.document(EXAMPLE, "--minimise", "energy")
+        growth = document["savings"][1]["growth_energy"]
+        self.assertGreater(growth, 100)
+        self.assertIn(f"its saving of energy is gone at {1 + growth:.0f} times the demand", told)
+        self.assertIn("60000 of 132000", self.ok("footprint", CATALOGUE).stdout)
 
     def test_rebound_is_where_totals_meet(self):
         document = self.document(CATALOGUE, "--minimise", "energy")
