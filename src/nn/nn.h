@@ -17,7 +17,14 @@
 #include "base/rng.h"
 #include "model/model.h"
 
-enum { ES_NN_RANK_MAX = 4, ES_NN_INPUTS_MAX = 8, ES_NN_PARAMS_MAX = 5, ES_NN_OUTPUTS_MAX = 16 };
+enum {
+    ES_NN_RANK_MAX = 4,
+    ES_NN_INPUTS_MAX = 8,
+    ES_NN_PARAMS_MAX = 5,
+    ES_NN_OUTPUTS_MAX = 16,
+    ES_NN_LAYERS_MAX = 16384,
+    ES_NN_SHAPE_TEXT = 96
+};
 
 /* ---- layers ---- */
 
@@ -32,7 +39,7 @@ typedef enum es_nn_kind {
     ES_NN_HARD_SWISH,
     ES_NN_SIGMOID,
     ES_NN_TANH,
-    ES_NN_MAX_POOL,
+    ES_NN_MAX_POOL,     /* pools are not dilated */
     ES_NN_AVERAGE_POOL, /* padding is not counted */
     ES_NN_GLOBAL_POOL,  /* mean over all places; gives {channels} */
     ES_NN_ADD,          /* same shapes */
@@ -45,7 +52,7 @@ typedef enum es_nn_kind {
     ES_NN_LAST,     /* {channels, steps} -> {channels}: the last step */
     ES_NN_QUANTISE, /* to 8 bits and back (QuantizeLinear, DequantizeLinear), one scale: a payload;
                        gradient passes straight through inside the range */
-    ES_NN_SOFTMAX,  /* over the features */
+    ES_NN_SOFTMAX,  /* over the channels, at each place */
     ES_NN_KIND_COUNT
 } es_nn_kind;
 
@@ -56,6 +63,12 @@ typedef struct es_nn_shape {
     size_t dims[ES_NN_RANK_MAX];
     size_t count; /* product */
 } es_nn_shape;
+
+/* The shape of dims[rank] (<= ES_NN_RANK_MAX - 1, all >= 1), its count filled in. */
+es_nn_shape es_nn_shape_of(size_t rank, const size_t *dims);
+bool es_nn_shape_same(es_nn_shape a, es_nn_shape b);
+/* "3 x 32 x 32", into text, which it returns. */
+const char *es_nn_shape_text(es_nn_shape shape, char text[ES_NN_SHAPE_TEXT]);
 
 typedef struct es_nn_id { /* a layer; its place in es_nn.layers */
     uint32_t index;
@@ -115,6 +128,8 @@ typedef struct es_nn {
     ES_ARRAY(es_nn_layer) layers;            /* topological order; layer 0 is the input */
     es_nn_output outputs[ES_NN_OUTPUTS_MAX]; /* first the exits, the net's own last */
     size_t output_count;
+    bool channels_last; /* the ONNX input is {rows, columns, channels} ({steps, channels}): a
+                           Transpose in the file only, layers never see it */
 } es_nn;
 
 /* The layer's parameter of that role, or NULL. */
@@ -135,17 +150,22 @@ es_status es_nn_new(es_arena *arena, const char *name, const char *input, es_nn_
 /* Adds a layer: kind, name, inputs, window, groups, ... are read from *layer (name NULL: one is
  * made; stride, dilation, groups, epsilon, momentum 0: 1, 1, 1, 1e-5, 0.9); `units` are the
  * channels of a convolution, the features of a dense layer, the units of a GRU (else 0). Infers the
- * shape, takes zeroed parameters (bias: with one). Errors name layer, shape and what was expected.
+ * shape, takes zeroed parameters (bias: with one; gamma, variance and factor: ones). Errors name
+ * layer, shape and what was expected. Pointers into layers.items do not outlive an add. O(layers).
  */
 es_status es_nn_add(es_nn *nn, const es_nn_layer *layer, size_t units, bool bias, es_nn_id *out_id,
                     es_error *err) ES_MUST_CHECK;
 
+/* Appends an output, or puts an exit before the last one (the net's own). name: of its ONNX output;
+ * NULL is the layer's. */
 es_status es_nn_output_add(es_nn *nn, const char *name, es_nn_id layer,
                            es_error *err) ES_MUST_CHECK;
+es_status es_nn_exit_add(es_nn *nn, const char *name, es_nn_id layer, es_error *err) ES_MUST_CHECK;
 
 /* Random start: He normal (fan in) for weights followed by a ReLU kind, Glorot uniform else,
  * orthogonal for recurrent ones; gamma and variance 1, the rest 0. Layer by layer from its own
- * stream, so that a layer's start does not depend on its neighbours. */
+ * stream, by its name, so that a layer's start does not depend on its neighbours. Factors and
+ * offsets, which are not trained, stay as they are. */
 void es_nn_init(es_nn *nn, uint64_t seed);
 
 /* ---- standard nets by a short spec ---- */
@@ -172,21 +192,26 @@ es_status es_nn_to_model(es_arena *arena, const es_nn *nn, bool fold, const es_m
 
 /* ---- figures ---- */
 
+/* Of one sample. params are those of the folded net: a batch norm that es_nn_fold folds counts the
+ * bias it adds, if any. param_bytes = 4 params. */
 typedef struct es_nn_work {
-    uint64_t macs, params, param_bytes; /* params: trained and running statistics, once folded */
+    uint64_t macs, params, param_bytes;
 } es_nn_work;
 
-es_nn_work es_nn_layer_work(const es_nn *nn, es_nn_id id);
-es_nn_work es_nn_work_of(const es_nn *nn); /* of all layers that an output needs */
-/* MACs needed up to and including output k when earlier outputs have been computed already. */
-uint64_t es_nn_macs_between(const es_nn *nn, size_t from_output, size_t to_output);
+es_nn_work es_nn_layer_work(const es_nn *nn, es_nn_id id); /* O(layers) */
+es_nn_work es_nn_work_of(const es_nn *nn);                 /* of all layers that an output needs */
+/* MACs that output `to` needs when `from` and the outputs before it have been computed already;
+ * from SIZE_MAX: when nothing has. */
+uint64_t es_nn_macs_between(const es_nn *nn, size_t from, size_t to);
 
 /* ---- changing ---- */
 
 /* A copy in another arena; parameters are copied. */
 es_status es_nn_copy(es_arena *arena, const es_nn *nn, es_nn **out_nn, es_error *err) ES_MUST_CHECK;
 
-/* Drops layers that no output needs and recomputes shapes. Call after changing layers by hand. */
+/* Drops layers that no output needs, puts the rest in order and recomputes shapes; parameters that
+ * do not fit are errors. Call after changing layers by hand, attach and replace. Numbers of layers
+ * (es_nn_id) change, names do not. */
 es_status es_nn_seal(es_nn *nn, es_error *err) ES_MUST_CHECK;
 
 /* Folds batch norms into the convolution or dense layer before them, where that has no other user.
