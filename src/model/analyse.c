@@ -105,14 +105,13 @@ static es_status count_node(counter *c, size_t index, es_model_node *out, es_err
 {
     const es_gnode *node = &c->graph->nodes[index];
     const Onnx__NodeProto *proto = node->proto;
-    *out = (es_model_node){
-        .name = proto->name != NULL ? proto->name : "",
-        .op = proto->op_type,
-        .domain = proto->domain != NULL && proto->domain[0] != '\0' ? proto->domain : "ai.onnx",
-        .input_count = node->input_count,
-        .output_count = node->output_count,
-        .constant = node->constant,
-        .known = true};
+    *out = (es_model_node){.name = proto->name != NULL ? proto->name : "",
+                           .op = proto->op_type,
+                           .domain = es_domain(proto->domain),
+                           .input_count = node->input_count,
+                           .output_count = node->output_count,
+                           .constant = node->constant,
+                           .known = true};
     ES_TRY(point_at(c, node->inputs, node->input_count, &out->inputs, err));
     ES_TRY(point_at(c, node->outputs, node->output_count, &out->outputs, err));
     int64_t macs = c->infer->macs[index];

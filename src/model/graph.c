@@ -3,11 +3,6 @@
  */
 #include "model/internal.h"
 
-static const char *text_or_empty(const char *text)
-{
-    return text != NULL ? text : "";
-}
-
 static bool is_text(const char *text)
 {
     return text != NULL && text[0] != '\0';
@@ -153,7 +148,8 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static es_status collect_captured(es_arena *arena, es_gnode *node, es_error *err)
+static es_status collect_captured(es_arena *arena, const es_graph *graph, es_gnode *node,
+                                  es_error *err)
 {
     ES_ARRAY(uint32_t) all = {0};
     for (uint32_t g = 0; g < node->subgraph_count; g++) {
@@ -172,6 +168,11 @@ static es_status collect_captured(es_arena *arena, es_gnode *node, es_error *err
     }
     node->captured = all.items;
     node->captured_count = kept;
+    node->captured_names = ES_TAKE_ARRAY(arena, const char *, kept);
+    if (node->captured_names == NULL)
+        return es_arena_full(arena, "captured", err);
+    for (uint32_t i = 0; i < kept; i++)
+        node->captured_names[i] = graph->values.items[all.items[i]].name;
     return ES_OK;
 }
 
@@ -185,13 +186,13 @@ static es_status add_subgraphs(es_arena *arena, es_graph *graph, es_gnode *node,
             Onnx__GraphProto *proto = g < attribute->n_graphs ? attribute->graphs[g] : attribute->g;
             es_graph *sub = NULL;
             ES_TRY(es_within(err, es_graph_make(arena, proto, graph, node_total, &sub, err),
-                             "subgraph '%s'", text_or_empty(attribute->name)));
+                             "subgraph '%s'", es_text_of(attribute->name)));
             ES_TRY(ES_ARRAY_PUSH(arena, &subs, sub, "subgraphs", err));
         }
     }
     node->subgraphs = subs.items;
     node->subgraph_count = (uint32_t)subs.count;
-    return subs.count > 0 ? collect_captured(arena, node, err) : ES_OK;
+    return subs.count > 0 ? collect_captured(arena, graph, node, err) : ES_OK;
 }
 
 static es_status check_attributes(const Onnx__NodeProto *proto, es_error *err)
@@ -230,7 +231,7 @@ static es_status within_node(es_error *err, es_status status, const es_gnode *no
     if (status == ES_OK) /* spares formatting */
         return ES_OK;
     return es_within(err, status, "node %u '%s' (%s)", (unsigned)index,
-                     text_or_empty(node->proto->name), text_or_empty(node->proto->op_type));
+                     es_text_of(node->proto->name), es_text_of(node->proto->op_type));
 }
 
 static es_status add_nodes(es_arena *arena, es_graph *graph, size_t *node_total, es_error *err)
@@ -247,7 +248,7 @@ static es_status add_nodes(es_arena *arena, es_graph *graph, size_t *node_total,
         node->proto = graph->proto->node[i];
         if (!is_text(node->proto->op_type))
             return es_fail(err, ES_ERR_PARSE, "node %u '%s' has no operator (op_type)", (unsigned)i,
-                           text_or_empty(node->proto->name));
+                           es_text_of(node->proto->name));
         ES_TRY(within_node(err, add_node_outputs(arena, graph, i, err), node, i));
     }
     for (uint32_t i = 0; i < graph->node_count; i++) {

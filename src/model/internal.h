@@ -19,6 +19,16 @@ enum {
 };
 #define ES_NO_VALUE UINT32_MAX
 
+/* Texts of a message, where NULL means "" and, for a domain, "ai.onnx". */
+static inline const char *es_text_of(const char *text)
+{
+    return text != NULL ? text : "";
+}
+static inline const char *es_domain(const char *domain)
+{
+    return domain != NULL && domain[0] != '\0' ? domain : "ai.onnx";
+}
+
 /* ---- names ---- */
 
 /* Text -> number, open addressing, grows in the arena. Never iterated. */
@@ -65,6 +75,7 @@ typedef struct es_gnode {
     uint32_t *inputs; /* value numbers; ES_NO_VALUE: not given */
     uint32_t captured_count;
     uint32_t *captured; /* values of this graph that its subgraphs use, each once */
+    const char **captured_names;
     uint32_t output_count;
     uint32_t *outputs;
     uint32_t subgraph_count;
@@ -117,6 +128,8 @@ int64_t es_tensor_elements(const Onnx__TensorProto *tensor);
 int64_t es_tensor_bytes(const Onnx__TensorProto *tensor);
 /* Bytes of so many elements (sub-byte types packed); false on overflow or no fixed size. */
 bool es_type_bytes(int32_t type, int64_t elements, int64_t *out_bytes);
+/* The tensor as the face tells it. */
+es_model_weight es_weight_of(const Onnx__TensorProto *tensor);
 /* Brings external data of every tensor of the model into raw_data. */
 es_status es_tensors_bring_in(es_arena *arena, Onnx__ModelProto *proto, const char *folder,
                               size_t size_max, es_error *err) ES_MUST_CHECK;
@@ -326,20 +339,21 @@ es_status es_op_set_macs(es_op *op, const int64_t *factors, size_t count,
     X(variadic)                                                                                    \
     X(where)                                                                                       \
     X(cast)                                                                                        \
-    X(cast_like) X(dropout) X(batchnorm) X(layernorm) X(like) X(quantize) X(dequantize)            \
-        X(dynamic_quantize) X(shape) X(size) X(reshape) X(flatten) X(squeeze) X(unsqueeze)         \
-            X(transpose) X(concat) X(split) X(slice) X(pad) X(tile) X(expand) X(gather)            \
-                X(gather_elements) X(gather_nd) X(onehot) X(nonzero) X(topk) X(reduce) X(arg)      \
-                    X(constant) X(constant_of_shape) X(range) X(random) X(depth_space) X(resize)   \
-                        X(conv) X(conv_transpose) X(pool) X(global_pool) X(rnn) X(gemm) X(matmul)  \
-                            X(einsum) X(tree) X(linear) X(per_row) X(zipmap) X(ml_same)            \
-                                X(features) X(loose) X(sequence) X(sequence_element)               \
-                                    X(split_sequence) X(scalar) X(if_else) X(loop) X(scan) X(nms)  \
-                                        X(roi) X(unpool) X(grid) X(affine_grid) X(window) X(dft)   \
-                                            X(stft) X(mel) X(loss) X(crop_pad) X(col2im) X(det)    \
-                                                X(compress) X(unique) X(multinomial) X(attention)  \
-                                                    X(training) X(optional) X(optional_get)        \
-                                                        X(skip_norm) X(deform)
+    X(cast_like)                                                                                   \
+    X(dropout)                                                                                     \
+    X(batchnorm) X(layernorm) X(like) X(quantize) X(dequantize) X(dynamic_quantize) X(shape)       \
+        X(size) X(reshape) X(flatten) X(squeeze) X(unsqueeze) X(transpose) X(concat) X(split)      \
+            X(slice) X(pad) X(tile) X(expand) X(gather) X(gather_elements) X(gather_nd) X(onehot)  \
+                X(nonzero) X(topk) X(reduce) X(arg) X(constant) X(constant_of_shape) X(range)      \
+                    X(random) X(depth_space) X(resize) X(conv) X(conv_transpose) X(pool)           \
+                        X(global_pool) X(rnn) X(gemm) X(matmul) X(einsum) X(tree) X(linear)        \
+                            X(per_row) X(zipmap) X(ml_same) X(features) X(loose) X(sequence)       \
+                                X(sequence_element) X(split_sequence) X(scalar) X(if_else) X(loop) \
+                                    X(scan) X(nms) X(roi) X(unpool) X(grid) X(affine_grid)         \
+                                        X(window) X(dft) X(stft) X(mel) X(loss) X(crop_pad)        \
+                                            X(col2im) X(det) X(compress) X(unique) X(multinomial)  \
+                                                X(attention) X(training) X(optional)               \
+                                                    X(optional_get) X(skip_norm) X(deform)
 #define X(name) es_status es_shape_##name(es_op *op, es_error *err);
 ES_OP_FUNCTIONS(X)
 #undef X

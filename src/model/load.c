@@ -15,7 +15,8 @@ typedef struct supply {
 static void *take_bytes(void *data, size_t size)
 {
     supply *from = data;
-    void *bytes = es_arena_take(from->arena, 1, size);
+    /* One zero more than asked, so that the bytes of a text attribute end as a text does. */
+    void *bytes = size < SIZE_MAX ? es_arena_take(from->arena, 1, size + 1) : NULL;
     from->refused = from->refused || bytes == NULL;
     return bytes;
 }

@@ -4,11 +4,6 @@
 
 enum { OPSETS_MAX = 256 };
 
-static const char *domain_or_default(const char *domain)
-{
-    return domain != NULL && domain[0] != '\0' ? domain : "ai.onnx";
-}
-
 static es_status check_header(const Onnx__ModelProto *proto, es_error *err)
 {
     if (proto->graph == NULL)
@@ -22,13 +17,13 @@ static es_status check_header(const Onnx__ModelProto *proto, es_error *err)
         return es_fail(err, ES_ERR_LIMIT, "%zu opset imports, at most %d are supported",
                        proto->n_opset_import, OPSETS_MAX);
     for (size_t i = 0; i < proto->n_opset_import; i++) {
-        const char *domain = domain_or_default(proto->opset_import[i]->domain);
+        const char *domain = es_domain(proto->opset_import[i]->domain);
         if (proto->opset_import[i]->version < 1)
             return es_fail(err, ES_ERR_PARSE, "opset version of %s is %lld, must be >= 1", domain,
                            (long long)proto->opset_import[i]->version);
         for (size_t k = 0; k < i; k++) {
             const Onnx__OperatorSetIdProto *other = proto->opset_import[k];
-            if (strcmp(domain_or_default(other->domain), domain) == 0 &&
+            if (strcmp(es_domain(other->domain), domain) == 0 &&
                 other->version != proto->opset_import[i]->version)
                 return es_fail(err, ES_ERR_PARSE, "opset of %s is imported as %lld and as %lld",
                                domain, (long long)other->version,
@@ -131,16 +126,15 @@ size_t es_model_opset_count(const es_model *model)
 es_model_opset es_model_opset_at(const es_model *model, size_t index)
 {
     const Onnx__OperatorSetIdProto *import = model->proto->opset_import[index];
-    return (es_model_opset){.domain = domain_or_default(import->domain),
-                            .version = import->version};
+    return (es_model_opset){.domain = es_domain(import->domain), .version = import->version};
 }
 
 int64_t es_model_opset_of(const es_model *model, const char *domain)
 {
-    const char *wanted = domain_or_default(domain);
+    const char *wanted = es_domain(domain);
     for (size_t i = 0; i < model->proto->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *import = model->proto->opset_import[i];
-        if (strcmp(domain_or_default(import->domain), wanted) == 0)
+        if (strcmp(es_domain(import->domain), wanted) == 0)
             return import->version;
     }
     return model->proto->n_opset_import == 0 && strcmp(wanted, "ai.onnx") == 0 ? 1 : 0;
@@ -169,29 +163,4 @@ size_t es_model_output_count(const es_model *model)
 const es_model_tensor *es_model_output(const es_model *model, size_t index)
 {
     return &model->outputs[index];
-}
-
-size_t es_model_weight_count(const es_model *model)
-{
-    return model->graph->proto->n_initializer;
-}
-
-es_model_weight es_model_weight_at(const es_model *model, size_t index)
-{
-    const Onnx__TensorProto *tensor = model->graph->proto->initializer[index];
-    static const char *const no_symbols[ES_RANK_MAX] = {NULL};
-    es_model_weight weight = {
-        .tensor = {.name = tensor->name,
-                   .kind = ES_MODEL_KIND_TENSOR,
-                   .type = (es_model_type)tensor->data_type,
-                   .rank = (int32_t)tensor->n_dims,
-                   .dims = tensor->dims,
-                   .symbols = no_symbols,
-                   .elements = es_tensor_elements(tensor),
-                   .bytes = tensor->data_type == ES_MODEL_STRING ? -1 : es_tensor_bytes(tensor)}};
-    if (tensor->has_raw_data && tensor->raw_data.len > 0) {
-        weight.data = tensor->raw_data.data;
-        weight.size = tensor->raw_data.len;
-    }
-    return weight;
 }

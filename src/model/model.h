@@ -1,5 +1,5 @@
 /*
- * model: an ONNX graph as data: read, check, write; shapes, work and memory; cut into segments.
+ * model: an ONNX graph as data: read, check, edit, write; shapes, work and memory; segments.
  *
  * Reads ONNX files (IR 1..13) with their external data, writes ONNX files; never runs them.
  * Life: load (structure is checked) -> analyse (shapes, work, peak memory) -> cut points -> cut.
@@ -142,9 +142,50 @@ typedef struct es_model_weight {
     es_model_tensor tensor;
     const void *data;
     size_t size;
+    const void *stored; /* private */
 } es_model_weight;
 size_t es_model_weight_count(const es_model *model);
 es_model_weight es_model_weight_at(const es_model *model, size_t index);
+
+/* A constant of the main graph by name: a weight, or the tensor that a Constant node gives. False
+ * when there is none. O(1). */
+bool es_model_constant(const es_model *model, const char *name, es_model_weight *out_weight);
+
+/* Its elements whatever the storage (raw or typed; 4-bit types are ES_ERR_UNSUPPORTED): as floats,
+ * from any real type (double is rounded); as integers, from integers and booleans. Lives as long
+ * as model and arena. */
+es_status es_model_floats(es_arena *arena, const es_model_weight *weight, const float **out_floats,
+                          es_error *err) ES_MUST_CHECK;
+es_status es_model_ints(es_arena *arena, const es_model_weight *weight, const int64_t **out_ints,
+                        es_error *err) ES_MUST_CHECK;
+
+/* A node of the main graph as the file gives it; index < es_model_node_count, in execution order
+ * as in an analysis. Texts are never NULL; "" is an optional input or output that is not given. */
+typedef struct es_model_op {
+    const char *name;
+    const char *op;     /* "Conv" */
+    const char *domain; /* "ai.onnx" for the default domain */
+    size_t input_count;
+    const char *const *inputs;
+    size_t output_count;
+    const char *const *outputs;
+    size_t captured_count; /* values of the main graph that its subgraphs use, each once */
+    const char *const *captured;
+    size_t subgraph_count;
+} es_model_op;
+es_model_op es_model_op_at(const es_model *model, size_t index);
+
+/* Attributes of a node. Missing, or of another kind: fallback; NULL with count 0; false. */
+int64_t es_model_attr_int(const es_model *model, size_t node, const char *name, int64_t fallback);
+float es_model_attr_float(const es_model *model, size_t node, const char *name, float fallback);
+const char *es_model_attr_text(const es_model *model, size_t node, const char *name,
+                               const char *fallback);
+const int64_t *es_model_attr_ints(const es_model *model, size_t node, const char *name,
+                                  size_t *out_count);
+const float *es_model_attr_floats(const es_model *model, size_t node, const char *name,
+                                  size_t *out_count);
+bool es_model_attr_tensor(const es_model *model, size_t node, const char *name,
+                          es_model_weight *out_weight);
 
 /* ---- free dimensions ---- */
 
@@ -260,15 +301,21 @@ es_status es_model_write_segments(es_arena *arena, const es_model *const *segmen
                                   const char *stem, const char *const **out_paths,
                                   es_error *err) ES_MUST_CHECK;
 
-/* ---- making a model ---- */
+/* ---- making and editing a model ---- */
 
-/* A graph under construction: add inputs, weights, nodes and outputs in any order that keeps nodes
- * after what they use. The first failure is remembered and told by finish. Texts and data are
- * copied. */
+/* A graph under construction: inputs, weights, nodes and outputs in any order. The first failure is
+ * remembered and told by finish. Texts and data are copied. */
 typedef struct es_model_build es_model_build;
 
 /* name is the graph's; opset that of the default domain. NULL when the arena is full. */
 es_model_build *es_model_build_new(es_arena *arena, const char *name, int64_t opset);
+/* A build that starts with all of model, which is not changed; what is left alone is shared with
+ * it, so it must outlive the result. Nodes keep the numbers of es_model_op_at until finish. An
+ * input, output, weight, domain or attribute of a name that is there already is replaced. Inner
+ * declared shapes are dropped, as they may become stale; an IR version below 8 becomes 8, without
+ * weights among the inputs. Finish drops the nodes and weights that no output needs. */
+es_model_build *es_model_build_from(es_arena *arena, const es_model *model);
+
 void es_model_build_domain(es_model_build *build, const char *domain, int64_t version);
 /* dims: -1 is a free dimension; symbols (may be NULL) names them. dims NULL: shape not declared. */
 void es_model_build_input(es_model_build *build, const char *name, es_model_type type, size_t rank,
@@ -281,7 +328,7 @@ void es_model_build_weight(es_model_build *build, const char *name, es_model_typ
 /* inputs and outputs end with NULL; "" is an optional input not given. domain NULL is ai.onnx. */
 void es_model_build_node(es_model_build *build, const char *op, const char *domain,
                          const char *name, const char *const *inputs, const char *const *outputs);
-/* Attributes of the node added last. */
+/* Attributes of the node added or chosen last. */
 void es_model_build_int(es_model_build *build, const char *name, int64_t value);
 void es_model_build_float(es_model_build *build, const char *name, float value);
 void es_model_build_text(es_model_build *build, const char *name, const char *value);
@@ -291,7 +338,28 @@ void es_model_build_floats(es_model_build *build, const char *name, const float 
                            size_t count);
 void es_model_build_tensor(es_model_build *build, const char *name, es_model_type type, size_t rank,
                            const int64_t *dims, const void *data, size_t size);
-/* The checked model. */
+void es_model_build_drop_attr(es_model_build *build, const char *name);
+
+size_t es_model_build_node_count(const es_model_build *build);  /* number of the node added next */
+void es_model_build_choose(es_model_build *build, size_t node); /* for attributes */
+void es_model_build_op(es_model_build *build, size_t node, const char *op);
+/* One input of a node; index == its count appends. "" is none. */
+void es_model_build_set_input(es_model_build *build, size_t node, size_t index, const char *value);
+void es_model_build_set_output(es_model_build *build, size_t node, size_t index, const char *value);
+/* Every use of value by a node, inside subgraphs too, becomes one of instead. Outputs of the graph
+ * stay. O(nodes). */
+void es_model_build_replace(es_model_build *build, const char *value, const char *instead);
+/* The value gets another name wherever it stands: its maker, uses, weight, input, output. */
+void es_model_build_rename(es_model_build *build, const char *value, const char *name);
+/* What is not there is an error. */
+void es_model_build_drop_node(es_model_build *build, size_t node);
+void es_model_build_drop_weight(es_model_build *build, const char *name);
+void es_model_build_drop_input(es_model_build *build, const char *name);
+void es_model_build_drop_output(es_model_build *build, const char *name);
+/* A name that no value has yet: stem, stem_2, stem_3, ...; never NULL. It counts as taken. */
+const char *es_model_build_fresh(es_model_build *build, const char *stem);
+
+/* The checked model, its nodes sorted. */
 es_status es_model_build_finish(es_model_build *build, const es_model **out_model,
                                 es_error *err) ES_MUST_CHECK;
 
