@@ -52,6 +52,7 @@ struct es_idn {
     const char *const *node_names;
     const es_tier *tiers;       /* [node] */
     const double *budget_bytes; /* [node]; INFINITY: no limit */
+    const bool *usable;         /* [item] that can be hosted now; NULL: all. A decider sets it */
     uint32_t model_count;
     const char *const *model_names;
     uint32_t item_count;
@@ -187,6 +188,13 @@ struct es_policy {
                         es_error *err);
     /* The fractional state that hosted was drawn from, in copies [item]; NULL: there is none. */
     const double *(*fraction)(const void *memory);
+    /* The plan behind hosted, with its routing, kept until the next decide; NULL, or gives NULL:
+     * none. */
+    const es_plan *(*plan)(const void *memory);
+    /* As decide where the answer is known from a log, when deciding is dear; NULL: decide does it.
+     */
+    es_status (*recall)(void *memory, uint32_t slot, const es_observation *last,
+                        const uint32_t *hosted, es_error *err);
     void (*done)(void *memory); /* NULL: nothing beyond the arena's memory */
 };
 
@@ -196,6 +204,7 @@ typedef struct es_policy_given {
     const es_idn *idn;
     uint64_t seed;
     uint32_t slot_count;
+    uint32_t first_slot;  /* of the scenario, where the policy has its slot 0 */
     const double *future; /* [slot][type]: read only by the references that know it */
     double late_s;        /* an answer of a process later than this is late; default 10 */
 } es_policy_given;
@@ -219,6 +228,67 @@ typedef struct es_policy_violations {
     uint64_t over_budget; /* nodes */
 } es_policy_violations;
 es_policy_violations es_policy_clip(const es_idn *idn, uint32_t *hosted);
+
+/* ---- route.c: who is served where ---- */
+
+typedef struct es_router es_router; /* lives in the arena */
+
+/* idn has a scenario. */
+es_status es_router_new(es_arena *arena, const es_idn *idn, es_router **out_router,
+                        es_error *err) ES_MUST_CHECK;
+
+/* counts[type] requests of a slot take hosted[item] options, cheapest first, within each class's
+ * pro rata share of the nodes' time; then within what is left, class by class; the rest is refused,
+ * or where that is forbidden waits at its cheapest hosted option. The plan lives in arena. */
+es_status es_router_plan(es_arena *arena, es_router *router, const double *counts,
+                         const uint32_t *hosted, const es_plan **out_plan,
+                         es_error *err) ES_MUST_CHECK;
+
+/* ---- decider.c: a policy slot by slot, as simulate and serve alike drive it ---- */
+
+/* What is wrong with a policy's answers, counted when they are clipped. */
+typedef struct es_policy_faults {
+    uint64_t over_copies; /* more copies than the item has */
+    uint64_t over_budget; /* nodes asked to hold more than their memory */
+    uint64_t bad_answers; /* none, late or no sense: what stood stays */
+    char first[160];      /* of them; empty: none */
+} es_policy_faults;
+
+typedef struct es_decider es_decider;
+
+/* A policy, made from spec, before its slot 0. clip: faults are counted and clipped; else the first
+ * is an error. Lives in given->arena, and keeps *given's idn. */
+es_status es_decider_new(const es_policy_given *given, const char *spec, bool clip,
+                         es_decider **out_decider, es_error *err) ES_MUST_CHECK;
+void es_decider_free(es_decider *decider); /* ends the policy; NULL is fine */
+void es_decider_free_p(es_decider **decider);
+
+/* Decides the next slot. usable[item] (NULL: all): what cannot be hosted now, on a node that is
+ * gone or refuses it, offers no capacity to the policy and is left out of the answer. */
+es_status es_decider_decide(es_decider *decider, const bool *usable, es_error *err) ES_MUST_CHECK;
+
+/* The same where what came of it, hosted[item], stands in a log; *out_same: the policy agrees, as
+ * it must while neither it nor the scenario has changed (and no solve ended by its time limit). */
+es_status es_decider_recall(es_decider *decider, const bool *usable, const uint32_t *hosted,
+                            bool *out_same, es_error *err) ES_MUST_CHECK;
+
+/* What came in the slot decided last, requests[type]: the policy sees it when the next is decided.
+ * Gives the fluid account of serving them. */
+es_idn_service es_decider_observe(es_decider *decider, const double *requests);
+
+const uint32_t *es_decider_hosted(const es_decider *decider);  /* [item] in the slot decided last */
+uint32_t es_decider_next(const es_decider *decider);           /* slot, from 0 */
+const es_idn_load *es_decider_load(const es_decider *decider); /* of the slot observed last */
+const es_policy *es_decider_policy(const es_decider *decider);
+const es_policy_faults *es_decider_faults(const es_decider *decider);
+
+/* The policy's own plan for the slot decided last, while all that it needs is hosted; else NULL. */
+const es_plan *es_decider_plan(const es_decider *decider);
+
+/* How counts[type] requests go in the slot decided last: the routing of es_decider_plan, else
+ * es_router_plan's; placements are all that is hosted. Of a scenario's idn. */
+es_status es_decider_route(es_arena *arena, const es_decider *decider, const double *counts,
+                           const es_plan **out_plan, es_error *err) ES_MUST_CHECK;
 
 /* ---- learn.c: which configuration (exit threshold, precision, split), by losses ---- */
 

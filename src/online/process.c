@@ -228,6 +228,14 @@ static void write_slot(es_text *out, const es_idn *idn, uint32_t slot, const es_
             es_json_int(&json, last->hosted[i]);
         es_json_list_end(&json);
     }
+    if (idn->usable != NULL) {
+        es_json_key(&json, "unusable");
+        es_json_list_begin(&json);
+        for (uint32_t i = 0; i < idn->item_count; i++)
+            if (!idn->usable[i])
+                es_json_int(&json, i);
+        es_json_list_end(&json);
+    }
     es_json_map_end(&json);
 }
 

@@ -110,7 +110,7 @@ static void put_regret_rows(const es_comparison *comparison, es_text *out)
 static void put_faults(const es_comparison *comparison, es_text *out)
 {
     for (size_t r = 0; r < comparison->row_count; r++) {
-        const es_control_faults *faults = &comparison->rows[r].faults;
+        const es_policy_faults *faults = &comparison->rows[r].faults;
         if (faults->over_budget + faults->over_copies + faults->bad_answers == 0)
             continue;
         es_text_format(out,

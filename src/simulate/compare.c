@@ -25,7 +25,7 @@ typedef struct cell {
     double regret[ES_COMPARE_POINTS];
     double fraction_regret[ES_COMPARE_POINTS];
     double psi_regret, psi_bound;
-    es_control_faults faults;
+    es_policy_faults faults;
     const es_outcome *outcome;
     es_arena *arena;
     es_status status;
@@ -235,7 +235,7 @@ static es_interval interval(const double *values, size_t count, const char *name
     return (es_interval){.measure = name, .mean = mean, .ci95 = ci95};
 }
 
-static void add_faults(es_control_faults *into, const es_control_faults *from)
+static void add_faults(es_policy_faults *into, const es_policy_faults *from)
 {
     into->over_copies += from->over_copies;
     into->over_budget += from->over_budget;

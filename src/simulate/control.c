@@ -1,4 +1,5 @@
-#include "simulate/control_route.h"
+#include "simulate/control.h"
+
 #include "simulate/slots.h"
 
 #include <math.h>
@@ -9,16 +10,13 @@ typedef struct run {
     const double *demand;
     uint32_t slot_count;
     es_control_opts opts;
-    es_policy policy;
-    es_idn_load load;
-    uint32_t *hosted, *before; /* [item] */
-    double *whole;             /* [item] the same as numbers */
-    double *gradient;          /* [item] */
+    es_decider *decider;
+    uint32_t *before; /* [item] hosted in the slot before */
+    double *gradient; /* [item] */
     double *cost, *gain, *fraction_gain, *moved_bytes;
     es_control *control;
     /* with a scenario */
     es_sim sim;
-    es_router *router;
     es_arena *slot_arena;
     double held_per_s; /* hosting and idle cost per second, summed over slots */
 } run;
@@ -50,57 +48,21 @@ es_status es_simulate_demand(es_arena *arena, const es_scenario *scenario, uint6
     return ES_OK;
 }
 
-/* ---- faults ---- */
-
-static void note(es_control_faults *faults, const char *text)
-{
-    if (faults->first[0] == '\0')
-        (void)snprintf(faults->first, sizeof faults->first, "%.150s", text);
-}
-
-static es_status decide(run *own, uint32_t slot, const es_observation *last, es_error *err)
-{
-    es_control_faults *faults = &own->control->faults;
-    es_error why = {0};
-    memcpy(own->before, own->hosted, own->idn->item_count * sizeof *own->before);
-    es_status status = own->policy.decide(own->policy.memory, slot, last, own->hosted, &why);
-    if (status != ES_OK) {
-        if (!own->opts.clip)
-            return es_fail(err, status, "slot %u: %s", slot, es_error_text(&why));
-        faults->bad_answers++;
-        note(faults, es_error_text(&why));
-        memcpy(own->hosted, own->before, own->idn->item_count * sizeof *own->hosted);
-    }
-    es_policy_violations found = es_policy_clip(own->idn, own->hosted);
-    if (found.over_copies + found.over_budget == 0)
-        return ES_OK;
-    es_fail(&why, ES_ERR_ARG,
-            "slot %u: policy '%s': %llu nodes over their memory, %llu items with "
-            "more copies than they have",
-            slot, own->policy.name, (unsigned long long)found.over_budget,
-            (unsigned long long)found.over_copies);
-    if (!own->opts.clip)
-        return es_fail(err, ES_ERR_ARG, "%s", es_error_text(&why));
-    faults->over_copies += found.over_copies;
-    faults->over_budget += found.over_budget;
-    note(faults, es_error_text(&why));
-    return ES_OK;
-}
-
 /* ---- a slot ---- */
 
 static double moved(const run *own)
 {
+    const uint32_t *hosted = es_decider_hosted(own->decider);
     double bytes = 0;
     for (uint32_t i = 0; i < own->idn->item_count; i++)
-        if (own->hosted[i] > own->before[i])
-            bytes += (own->hosted[i] - own->before[i]) * own->idn->items[i].size_bytes;
+        if (hosted[i] > own->before[i])
+            bytes += (hosted[i] - own->before[i]) * own->idn->items[i].size_bytes;
     return bytes;
 }
 
 static void find_theta(run *own, const double *hosted)
 {
-    (void)es_idn_gradient(&own->load, hosted, own->gradient);
+    (void)es_idn_gradient(es_decider_load(own->decider), hosted, own->gradient);
     for (uint32_t i = 0; i < own->idn->item_count; i++)
         if (!own->idn->items[i].pinned)
             own->control->gradient_max =
@@ -111,19 +73,20 @@ static void find_theta(run *own, const double *hosted)
 static void account(run *own, uint32_t slot)
 {
     es_control *control = own->control;
-    for (uint32_t i = 0; i < own->idn->item_count; i++)
-        own->whole[i] = own->hosted[i];
-    es_idn_service service = es_idn_serve(&own->load, own->whole, NULL);
+    const es_policy *policy = es_decider_policy(own->decider);
+    const es_idn_load *load = es_decider_load(own->decider);
+    es_idn_service service =
+        es_decider_observe(own->decider, &own->demand[(size_t)slot * own->idn->type_count]);
     own->cost[slot] = service.cost;
-    own->gain[slot] = own->load.base_cost - service.cost;
+    own->gain[slot] = load->base_cost - service.cost;
     own->moved_bytes[slot] = moved(own);
-    control->requests += own->load.total;
+    control->requests += load->total;
     control->latency_s_mean += service.latency_s;
     control->quality_mean += service.quality;
     control->refused_share += service.refused;
     if (own->fraction_gain != NULL) {
-        const double *fraction = own->policy.fraction(own->policy.memory);
-        own->fraction_gain[slot] = es_idn_gain(&own->load, fraction);
+        const double *fraction = policy->fraction(policy->memory);
+        own->fraction_gain[slot] = es_idn_gain(load, fraction);
         find_theta(own, fraction);
     }
 }
@@ -131,11 +94,12 @@ static void account(run *own, uint32_t slot)
 static double held_cost(const run *own)
 {
     const es_scenario *scenario = own->idn->scenario;
+    const uint32_t *hosted = es_decider_hosted(own->decider);
     double per_s = 0;
     for (uint32_t v = 0; v < own->idn->node_count; v++) {
         bool any = false;
         for (uint32_t i = own->idn->node_first[v]; i < own->idn->node_first[v + 1]; i++) {
-            if (own->hosted[i] == 0)
+            if (hosted[i] == 0)
                 continue;
             any = true;
             per_s += scenario->segments[own->idn->items[i].model].hosting_per_s;
@@ -150,10 +114,10 @@ static double held_cost(const run *own)
 static es_status play(run *own, uint32_t slot, es_error *err)
 {
     const es_plan *plan = NULL;
+    const double *requests = es_decider_load(own->decider)->requests;
     es_arena_reset(own->slot_arena);
-    ES_TRY(
-        es_router_plan(own->slot_arena, own->router, own->load.requests, own->hosted, &plan, err));
-    memcpy(own->sim.counts, own->load.requests, own->idn->type_count * sizeof *own->sim.counts);
+    ES_TRY(es_decider_route(own->slot_arena, own->decider, requests, &plan, err));
+    memcpy(own->sim.counts, requests, own->idn->type_count * sizeof *own->sim.counts);
     ES_TRY(es_sim_follow(own->slot_arena, &own->sim, plan, err));
     own->held_per_s += held_cost(own);
     return es_sim_play(&own->sim, slot, err);
@@ -162,18 +126,22 @@ static es_status play(run *own, uint32_t slot, es_error *err)
 static es_status run_slots(run *own, es_error *err)
 {
     const es_idn *idn = own->idn;
-    es_observation last = {.requests = own->load.requests, .hosted = own->hosted};
+    const es_control_opts *opts = &own->opts;
     for (uint32_t i = 0; i < idn->item_count; i++)
-        own->hosted[i] = idn->items[i].pinned ? idn->items[i].copies : 0;
+        own->before[i] = idn->items[i].pinned ? idn->items[i].copies : 0;
     for (uint32_t s = 0; s < own->slot_count; s++) {
-        ES_TRY(decide(own, s, s > 0 ? &last : NULL, err));
-        es_idn_load_set(&own->load, &own->demand[(size_t)s * idn->type_count]);
+        const bool *usable = opts->usable != NULL ? opts->usable(opts->context, s) : NULL;
+        const uint32_t *hosted = es_decider_hosted(own->decider);
+        if (s > 0)
+            memcpy(own->before, hosted, idn->item_count * sizeof *own->before);
+        ES_TRY(es_decider_decide(own->decider, usable, err));
+        if (opts->decided != NULL)
+            opts->decided(opts->context, s, hosted);
         account(own, s);
-        if (own->router != NULL)
+        if (idn->scenario != NULL)
             ES_TRY(play(own, s, err));
-        last.slot = s;
-        last.cost = own->cost[s];
     }
+    own->control->faults = *es_decider_faults(own->decider);
     return ES_OK;
 }
 
@@ -186,13 +154,10 @@ static es_status prepare(es_arena *arena, es_arena *scratch, run *own, es_error 
     ES_TRY(take(arena, slots, sizeof *own->cost, &own->cost, err));
     ES_TRY(take(arena, slots, sizeof *own->gain, &own->gain, err));
     ES_TRY(take(arena, slots, sizeof *own->moved_bytes, &own->moved_bytes, err));
-    if (own->policy.fraction != NULL)
+    if (es_decider_policy(own->decider)->fraction != NULL)
         ES_TRY(take(arena, slots, sizeof *own->fraction_gain, &own->fraction_gain, err));
-    ES_TRY(take(scratch, idn->item_count, sizeof *own->hosted, &own->hosted, err));
     ES_TRY(take(scratch, idn->item_count, sizeof *own->before, &own->before, err));
-    ES_TRY(take(scratch, idn->item_count, sizeof *own->whole, &own->whole, err));
-    ES_TRY(take(scratch, idn->item_count, sizeof *own->gradient, &own->gradient, err));
-    return es_idn_load_new(scratch, idn, &own->load, err);
+    return take(scratch, idn->item_count, sizeof *own->gradient, &own->gradient, err);
 }
 
 static es_status prepare_queues(es_arena *arena, es_arena *scratch, run *own, es_error *err)
@@ -203,7 +168,6 @@ static es_status prepare_queues(es_arena *arena, es_arena *scratch, run *own, es
                         .opts = {.seed = own->opts.seed, .expected = own->opts.expected}};
     ES_TRY(es_sim_prepare(scratch, &own->sim, err));
     ES_TRY(take(scratch, cells, sizeof *own->sim.held, &own->sim.held, err));
-    ES_TRY(es_router_new(scratch, own->idn, &own->router, err));
     return es_outcome_recorder_new(arena, scenario, NULL, own->opts.policy, "simulate",
                                    own->opts.seed, &own->sim.recorder, err);
 }
@@ -227,7 +191,7 @@ static es_status run_all(es_arena *arena, es_arena *scratch, run *own, es_error 
     if (own->idn->scenario != NULL)
         ES_TRY(prepare_queues(arena, scratch, own, err));
     ES_TRY(run_slots(own, err));
-    return own->router != NULL ? seal(arena, own, err) : ES_OK;
+    return own->idn->scenario != NULL ? seal(arena, own, err) : ES_OK;
 }
 
 es_status es_simulate_control(es_arena *arena, const es_idn *idn, const double *demand,
@@ -248,10 +212,10 @@ es_status es_simulate_control(es_arena *arena, const es_idn *idn, const double *
                              .slot_count = slot_count,
                              .future = demand,
                              .late_s = opts.late_s};
-    ES_TRY(es_policy_make(&given, opts.policy, &own.policy, err));
-    es_status status = run_all(arena, scratch, &own, err);
-    es_policy_done(&own.policy);
-    ES_TRY(status);
+    ES_CLEANUP(es_decider_free_p) es_decider *decider = NULL;
+    ES_TRY(es_decider_new(&given, opts.policy, opts.clip, &decider, err));
+    own.decider = decider;
+    ES_TRY(run_all(arena, scratch, &own, err));
     double served = control.requests - control.refused_share;
     control.latency_s_mean = served > 0 ? control.latency_s_mean / served : (double)NAN;
     control.quality_mean = served > 0 ? control.quality_mean / served : (double)NAN;

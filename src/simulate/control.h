@@ -9,14 +9,6 @@
 #include "online/online.h"
 #include "outcome/outcome.h"
 
-/* What is wrong with a policy's answers, counted when they are clipped. */
-typedef struct es_control_faults {
-    uint64_t over_copies; /* more copies than the item has */
-    uint64_t over_budget; /* nodes asked to hold more than their memory */
-    uint64_t bad_answers; /* none, late or no sense: what stood stays */
-    char first[160];      /* of them; empty: none */
-} es_control_faults;
-
 typedef struct es_control {
     uint32_t slot_count;
     double requests;             /* in all */
@@ -26,7 +18,7 @@ typedef struct es_control {
     const double *moved_bytes;   /* [slot] brought to nodes that lacked them, pinned ones apart */
     double latency_s_mean, quality_mean, refused_share; /* fluid */
     double gradient_max; /* the largest |gradient| / size met: theta of the bound */
-    es_control_faults faults;
+    es_policy_faults faults;
     const es_outcome *outcome; /* NULL: no scenario */
 } es_control;
 
@@ -36,6 +28,11 @@ typedef struct es_control_opts {
     bool clip;          /* faults are counted and clipped; else the first is an error */
     double late_s;      /* patience with a process; 0: 10 s */
     bool expected;      /* of the outcome: how chance builds up queues */
+    /* To replay a log: what can be hosted in a slot, [item] (es_decider_decide), asked before the
+     * slot is decided; and what was decided, told after. Either may be NULL. */
+    const bool *(*usable)(void *context, uint32_t slot);
+    void (*decided)(void *context, uint32_t slot, const uint32_t *hosted);
+    void *context;
 } es_control_opts;
 
 /* Requests per slot and class as the seed draws them, [slot][class]: the very ones of slot mode. */
@@ -63,7 +60,7 @@ typedef enum es_compare_measure {
     ES_COMPARE_CARBON,    /* g per served request, idle included */
     ES_COMPARE_OBJECTIVE, /* per second; NAN where a forbidden refusal happened */
     ES_COMPARE_MOVED,     /* bytes per slot */
-    ES_COMPARE_REGRET,    /* at the end, against the best fixed fractional allocation in hindsight */
+    ES_COMPARE_REGRET, /* at the end, against the best fixed fractional allocation in hindsight */
     ES_COMPARE_COUNT
 } es_compare_measure;
 extern const char *const es_compare_names[ES_COMPARE_COUNT]; /* with units, as in JSON keys */
@@ -81,7 +78,7 @@ typedef struct es_compare_row {
     double slope, fraction_slope;              /* log-log, of the means; NAN: not positive */
     double psi_regret;                         /* (1 - 1/e) best - played, at the end */
     double psi_regret_bound;   /* derived, for the best constant step and plain rounding */
-    es_control_faults faults;  /* summed over replications */
+    es_policy_faults faults;   /* summed over replications */
     const es_outcome *outcome; /* of the first replication; NULL: no scenario */
 } es_compare_row;
 

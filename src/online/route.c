@@ -1,6 +1,5 @@
-#include "simulate/control_route.h"
-
-#include <math.h>
+/* What is hosted and what comes, as a plan for one slot: who is served where. */
+#include "online/internal.h"
 
 struct es_router {
     const es_idn *idn;
@@ -12,14 +11,6 @@ struct es_router {
     double *served;    /* [option] */
     double *asking;    /* [node] requests that could use it */
 };
-
-static es_status take(es_arena *arena, size_t count, size_t size, void *out, es_error *err)
-{
-    void *taken = NULL;
-    ES_TRY(es_arena_take_or_fail(arena, count, size, "routing", &taken, err));
-    memcpy(out, &taken, sizeof taken);
-    return ES_OK;
-}
 
 static uint32_t stages_of(const es_idn *idn, uint32_t option)
 {
@@ -39,18 +30,18 @@ es_status es_router_new(es_arena *arena, const es_idn *idn, es_router **out_rout
 {
     es_router *router = NULL;
     uint32_t options = idn->type_first[idn->type_count];
-    ES_TRY(take(arena, 1, sizeof *router, &router, err));
+    ES_TRY(es_online_take(arena, 1, sizeof *router, &router, err));
     router->idn = idn;
-    ES_TRY(take(arena, options, sizeof *router->busy_s, &router->busy_s, err));
-    ES_TRY(
-        take(arena, idn->type_count + 1, sizeof *router->touch_first, &router->touch_first, err));
-    ES_TRY(take(arena, (size_t)options * ES_STAGE_COUNT_MAX, sizeof *router->touch_node,
-                &router->touch_node, err));
-    ES_TRY(take(arena, (size_t)options * ES_STAGE_COUNT_MAX, sizeof *router->allowed_s,
-                &router->allowed_s, err));
-    ES_TRY(take(arena, idn->node_count, sizeof *router->room_s, &router->room_s, err));
-    ES_TRY(take(arena, idn->node_count, sizeof *router->asking, &router->asking, err));
-    ES_TRY(take(arena, options, sizeof *router->served, &router->served, err));
+    ES_TRY(es_online_take(arena, options, sizeof *router->busy_s, &router->busy_s, err));
+    ES_TRY(es_online_take(arena, idn->type_count + 1, sizeof *router->touch_first,
+                          &router->touch_first, err));
+    ES_TRY(es_online_take(arena, (size_t)options * ES_STAGE_COUNT_MAX, sizeof *router->touch_node,
+                          &router->touch_node, err));
+    ES_TRY(es_online_take(arena, (size_t)options * ES_STAGE_COUNT_MAX, sizeof *router->allowed_s,
+                          &router->allowed_s, err));
+    ES_TRY(es_online_take(arena, idn->node_count, sizeof *router->room_s, &router->room_s, err));
+    ES_TRY(es_online_take(arena, idn->node_count, sizeof *router->asking, &router->asking, err));
+    ES_TRY(es_online_take(arena, options, sizeof *router->served, &router->served, err));
     for (uint32_t c = 0; c < idn->type_count; c++) {
         router->touch_first[c + 1] = router->touch_first[c];
         for (uint32_t k = idn->type_first[c]; k < idn->type_first[c + 1]; k++) {
@@ -164,9 +155,9 @@ static es_status write_plan(es_arena *arena, const es_router *router, const doub
     es_routing *routings = NULL;
     double *refused = NULL;
     uint32_t options = idn->type_first[idn->type_count];
-    ES_TRY(take(arena, idn->item_count, sizeof *placements, &placements, err));
-    ES_TRY(take(arena, options, sizeof *routings, &routings, err));
-    ES_TRY(take(arena, idn->type_count, sizeof *refused, &refused, err));
+    ES_TRY(es_online_take(arena, idn->item_count, sizeof *placements, &placements, err));
+    ES_TRY(es_online_take(arena, options, sizeof *routings, &routings, err));
+    ES_TRY(es_online_take(arena, idn->type_count, sizeof *refused, &refused, err));
     for (uint32_t i = 0; i < idn->item_count; i++)
         if (hosted[i] > 0)
             placements[plan->placement_count++] =
@@ -201,8 +192,8 @@ es_status es_router_plan(es_arena *arena, es_router *router, const double *count
     bool forbidden = !isfinite(idn->scenario->objective.refusal_cost);
     double *left = NULL;
     es_plan *plan = NULL;
-    ES_TRY(take(arena, idn->type_count, sizeof *left, &left, err));
-    ES_TRY(take(arena, 1, sizeof *plan, &plan, err));
+    ES_TRY(es_online_take(arena, idn->type_count, sizeof *left, &left, err));
+    ES_TRY(es_online_take(arena, 1, sizeof *plan, &plan, err));
     memset(router->served, 0, idn->type_first[idn->type_count] * sizeof *router->served);
     allot(router, counts);
     for (uint32_t c = 0; c < idn->type_count; c++)
