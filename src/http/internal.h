@@ -13,10 +13,6 @@ enum { ES_HTTP_SEGMENTS_MAX = 16, ES_HTTP_TOKEN_SIZE_MIN = 16, ES_HTTP_TOKEN_SIZ
 
 /* ---- target.c: paths and queries ---- */
 
-/* Decodes %XX (and '+' with plus_is_space) of text[size] into out[room], terminated. False for a
- * malformed escape, a NUL, or no room. */
-bool es_http_decode(const char *text, size_t size, bool plus_is_space, char *out, size_t room);
-
 /* First value of name in a query ("a=1&b=2"), decoded. */
 bool es_http_query_find(const char *query, const char *name, char *out, size_t room);
 

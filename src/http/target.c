@@ -1,42 +1,5 @@
+#include "base/percent.h"
 #include "internal.h"
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-bool es_http_decode(const char *text, size_t size, bool plus_is_space, char *out, size_t room)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < size; i++) {
-        if (used + 1 >= room)
-            return false;
-        char c = text[i];
-        if (c == '%') {
-            int high = size - i > 2 ? hex_digit(text[i + 1]) : -1;
-            int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-            if (low < 0)
-                return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        } else if (c == '+' && plus_is_space) {
-            c = ' ';
-        }
-        if (c == '\0')
-            return false;
-        out[used++] = c;
-    }
-    if (room == 0)
-        return false;
-    out[used] = '\0';
-    return true;
-}
 
 bool es_http_query_find(const char *query, const char *name, char *out, size_t room)
 {
@@ -50,7 +13,7 @@ bool es_http_query_find(const char *query, const char *name, char *out, size_t r
                 return room > 0;
             }
             if (at[name_size] == '=')
-                return es_http_decode(at + name_size + 1, size - name_size - 1, true, out, room);
+                return es_percent_decode(at + name_size + 1, size - name_size - 1, true, out, room);
         }
         at += size;
         if (*at == '&')
@@ -79,7 +42,7 @@ bool es_http_path_fits(const char *pattern, const char *path, es_http_match *mat
         if (wanted >= 2 && pattern[0] == '{') {
             size_t used = 0;
             if (given == 0 || match->count == ES_HTTP_PARAMS_MAX ||
-                !es_http_decode(path, given, false, scratch, room))
+                !es_percent_decode(path, given, false, scratch, room))
                 return false;
             match->names[match->count] = pattern + 1; /* ends at the brace */
             match->values[match->count++] = scratch;

@@ -1,24 +1,6 @@
 #include "es_test.h"
 #include "internal.h"
 
-static void decodes_escapes(void **state)
-{
-    char out[16];
-    (void)state;
-    assert_true(es_http_decode("a%2Fb%20c", 9, false, out, sizeof out));
-    assert_string_equal(out, "a/b c");
-    assert_true(es_http_decode("a+b", 3, true, out, sizeof out));
-    assert_string_equal(out, "a b");
-    assert_true(es_http_decode("a+b", 3, false, out, sizeof out));
-    assert_string_equal(out, "a+b");
-    assert_false(es_http_decode("%", 1, false, out, sizeof out));
-    assert_false(es_http_decode("%4", 2, false, out, sizeof out));
-    assert_false(es_http_decode("%4g", 3, false, out, sizeof out));
-    assert_false(es_http_decode("%00", 3, false, out, sizeof out));
-    assert_false(es_http_decode("0123456789abcdef", 16, false, out, sizeof out));
-    assert_true(es_http_decode("0123456789abcde", 15, false, out, sizeof out));
-}
-
 static void matches_whole_paths(void **state)
 {
     es_http_match match;
@@ -91,8 +73,9 @@ static void knows_bearers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_escapes),    cmocka_unit_test(matches_whole_paths),
-        cmocka_unit_test(finds_query_values), cmocka_unit_test(checks_patterns),
+        cmocka_unit_test(matches_whole_paths),
+        cmocka_unit_test(finds_query_values),
+        cmocka_unit_test(checks_patterns),
         cmocka_unit_test(knows_bearers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
