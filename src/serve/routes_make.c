@@ -1,0 +1,262 @@
+/* Routes of gateways and peers of nodes, from a scenario, its plan and where the processes are. */
+#include "routes.h"
+
+#include <assert.h>
+#include <math.h>
+
+enum { TEXT_BYTES_MAX = 64 << 10 };
+
+es_serve_make_opts es_serve_make_opts_default(void)
+{
+    return (es_serve_make_opts){.generation = 1};
+}
+
+/* What is being made, and from what. */
+typedef struct maker {
+    es_arena *arena;
+    const es_scenario *scenario;
+    const es_plan *plan;
+    const es_cluster *cluster;
+    es_serve_make_opts opts;
+    uint32_t *peer_of; /* [node]: 1 + number in peers; 0: not wanted */
+    es_serve_peer *peers;
+    size_t peer_count;
+    es_error *err;
+} maker;
+
+static uint32_t node_count(const maker *m)
+{
+    return es_network_node_count(m->scenario->network);
+}
+
+static const char *node_name(const maker *m, uint32_t v)
+{
+    return es_network_node(m->scenario->network, (es_node_id){v})->name;
+}
+
+static es_status maker_init(maker *m)
+{
+    m->peer_of = ES_TAKE_ARRAY(m->arena, uint32_t, node_count(m));
+    m->peers = ES_TAKE_ARRAY(m->arena, es_serve_peer, node_count(m));
+    if (m->peer_of == NULL || m->peers == NULL)
+        return es_arena_full(m->arena, "peers", m->err);
+    for (size_t i = 0; i < m->plan->routing_count; i++) {
+        const es_routing *routing = &m->plan->routings[i];
+        if (routing->class_id.index >= m->scenario->class_count ||
+            routing->pipeline.index >= m->scenario->pipeline_count)
+            return es_fail(m->err, ES_ERR_ARG,
+                           "routing %zu: class or pipeline is not in the scenario", i);
+        const es_pipeline *pipeline = &m->scenario->pipelines[routing->pipeline.index];
+        for (uint32_t k = 0; k < pipeline->stage_count; k++)
+            if (routing->nodes[k].index >= node_count(m))
+                return es_fail(m->err, ES_ERR_ARG, "routing %zu: node %u is not in the scenario", i,
+                               routing->nodes[k].index);
+    }
+    return ES_OK;
+}
+
+/* Fills peers with the wanted nodes in order of the scenario; links are as seen `from` a node. */
+static es_status make_peers(maker *m, es_node_id from)
+{
+    for (uint32_t v = 0; v < node_count(m); v++) {
+        if (m->peer_of[v] == 0)
+            continue;
+        const es_cluster_process *process = es_cluster_node(m->cluster, node_name(m, v));
+        if (process == NULL)
+            return es_fail(m->err, ES_ERR_ARG,
+                           "the plan uses node '%s', which is not in cluster '%s'", node_name(m, v),
+                           m->cluster->file);
+        es_serve_peer *peer = &m->peers[m->peer_count];
+        *peer = (es_serve_peer){.name = process->name,
+                                .url = process->url,
+                                .token = process->token,
+                                .bandwidth_bps = (double)INFINITY};
+        m->peer_of[v] = (uint32_t)++m->peer_count;
+        es_route way;
+        if (!m->opts.emulate || es_node_is_none(from) || from.index == v ||
+            !es_routes_get(m->scenario->routes, from, (es_node_id){v}, &way))
+            continue;
+        peer->latency_s = way.latency_s;
+        peer->bandwidth_bps = 1 / way.seconds_per_bit;
+    }
+    return ES_OK;
+}
+
+/* ---- routes ---- */
+
+static es_status route_text(const maker *m, const es_routing *routing, const char **out)
+{
+    const es_pipeline *pipeline = &m->scenario->pipelines[routing->pipeline.index];
+    es_serve_route route = {.stage_count = pipeline->stage_count};
+    for (uint32_t k = 0; k < pipeline->stage_count; k++) {
+        const es_stage *stage = &pipeline->stages[k];
+        bool last = k + 1 == pipeline->stage_count;
+        route.stages[k] = (es_serve_stage){
+            .node = node_name(m, routing->nodes[k].index),
+            .model = m->scenario->segments[stage->segment.index].name,
+            .exit = last ? ES_SERVE_EXIT_NEVER : stage->exit_threshold,
+            .exit_output.index = stage->exit_output > 0 ? stage->exit_output : ES_INDEX_NONE,
+            .forward.index = ES_INDEX_NONE,
+            .input = k == 0 ? ES_STAGE_INPUT_PREVIOUS : stage->input,
+        };
+    }
+    es_text text;
+    es_text_init(&text, TEXT_BYTES_MAX);
+    es_serve_route_encode(&route, 0, &text);
+    es_status status = es_text_status(&text, m->err);
+    if (status == ES_OK && text.size > ES_SERVE_HEADER_BYTES_MAX)
+        status = es_fail(m->err, ES_ERR_LIMIT, "pipeline '%s': its route has %zu bytes, at most %d",
+                         pipeline->name, text.size, ES_SERVE_HEADER_BYTES_MAX);
+    if (status == ES_OK && (*out = es_arena_text(m->arena, text.bytes)) == NULL)
+        status = es_arena_full(m->arena, "routes", m->err);
+    es_text_done(&text);
+    return status;
+}
+
+static es_status make_option(const maker *m, size_t routing_index, es_serve_option *out)
+{
+    const es_routing *routing = &m->plan->routings[routing_index];
+    const es_pipeline *pipeline = &m->scenario->pipelines[routing->pipeline.index];
+    es_price price =
+        es_scenario_price(m->scenario, routing->class_id, routing->pipeline, routing->nodes);
+    if (!price.reachable)
+        return es_fail(m->err, ES_ERR_ARG, "routing %zu: pipeline '%s' cannot run over these nodes",
+                       routing_index, pipeline->name);
+    *out = (es_serve_option){
+        .share = routing->share,
+        .peer = m->peer_of[routing->nodes[0].index] - 1,
+        .stage_count = pipeline->stage_count,
+        .latency_s = price.latency_s,
+        .latency_s_p95 =
+            m->opts.latency_s_p95 != NULL ? m->opts.latency_s_p95[routing_index] : (double)NAN,
+        .quality = price.quality,
+        .energy_j = price.energy_compute_j + price.energy_network_j,
+        .carbon_gco2e = price.carbon_g,
+    };
+    return route_text(m, routing, &out->route);
+}
+
+static bool is_served(const maker *m, uint32_t c)
+{
+    const char *entry = node_name(m, m->scenario->classes[c].node.index);
+    return m->opts.entry == NULL || strcmp(m->opts.entry, entry) == 0;
+}
+
+/* Routings in order of their classes: first[c] .. first[c + 1] - 1 of order are those of c. */
+static es_status group_routings(const maker *m, uint32_t **out_first, uint32_t **out_order)
+{
+    const es_plan *plan = m->plan;
+    uint32_t class_count = m->scenario->class_count;
+    uint32_t *first = ES_TAKE_ARRAY(m->arena, uint32_t, (size_t)class_count + 2);
+    uint32_t *order = ES_TAKE_ARRAY(m->arena, uint32_t, plan->routing_count);
+    if (first == NULL || order == NULL)
+        return es_arena_full(m->arena, "routes", m->err);
+    for (size_t i = 0; i < plan->routing_count; i++)
+        first[plan->routings[i].class_id.index + 2]++;
+    for (uint32_t c = 0; c < class_count; c++)
+        first[c + 2] += first[c + 1];
+    for (size_t i = 0; i < plan->routing_count; i++)
+        order[first[plan->routings[i].class_id.index + 1]++] = (uint32_t)i;
+    *out_first = first;
+    *out_order = order;
+    return ES_OK;
+}
+
+static es_status make_class(const maker *m, uint32_t c, const uint32_t *routings, size_t count,
+                            es_serve_class *out)
+{
+    const es_class *class = &m->scenario->classes[c];
+    es_serve_option *options = ES_TAKE_ARRAY(m->arena, es_serve_option, count);
+    if (options == NULL)
+        return es_arena_full(m->arena, "routes", m->err);
+    for (size_t i = 0; i < count; i++)
+        ES_TRY(make_option(m, routings[i], &options[i]));
+    *out = (es_serve_class){
+        .task = m->scenario->tasks[class->task.index].name,
+        .entry = node_name(m, class->node.index),
+        .deadline_s = class->deadline_s,
+        .refused_share = m->plan->refused_share[c],
+        .option_count = count,
+        .options = options,
+    };
+    return ES_OK;
+}
+
+static es_status make_routes(maker *m, es_serve_routes *routes)
+{
+    uint32_t *first = NULL;
+    uint32_t *order = NULL;
+    uint32_t class_count = m->scenario->class_count;
+    ES_TRY(group_routings(m, &first, &order));
+    for (uint32_t c = 0; c < class_count; c++)
+        for (uint32_t i = first[c]; i < first[c + 1] && is_served(m, c); i++)
+            m->peer_of[m->plan->routings[order[i]].nodes[0].index] = 1;
+    ES_TRY(make_peers(m, es_network_node_find(m->scenario->network, m->opts.entry)));
+    es_serve_class *classes = ES_TAKE_ARRAY(m->arena, es_serve_class, class_count);
+    if (classes == NULL)
+        return es_arena_full(m->arena, "routes", m->err);
+    for (uint32_t c = 0; c < class_count; c++)
+        if (is_served(m, c))
+            ES_TRY(make_class(m, c, order + first[c], first[c + 1] - first[c],
+                              &classes[routes->class_count++]));
+    routes->classes = classes;
+    routes->peers = m->peers;
+    routes->peer_count = m->peer_count;
+    return ES_OK;
+}
+
+es_status es_serve_routes_make(es_arena *arena, const es_scenario *scenario, const es_plan *plan,
+                               const es_cluster *cluster, es_serve_make_opts opts,
+                               const es_serve_routes **out_routes, es_error *err)
+{
+    if (opts.generation < 1)
+        return es_fail(err, ES_ERR_ARG, "generation=%lld must be >= 1", (long long)opts.generation);
+    if (plan->quality == ES_PLAN_INFEASIBLE || plan->quality == ES_PLAN_UNKNOWN)
+        return es_fail(err, ES_ERR_ARG, "the plan is %s: it has no routes",
+                       es_plan_quality_names[plan->quality]);
+    if (opts.entry != NULL && es_node_is_none(es_network_node_find(scenario->network, opts.entry)))
+        return es_fail(err, ES_ERR_ARG, "entry '%s' must be a node of scenario '%s'", opts.entry,
+                       scenario->name);
+    es_serve_routes *routes = ES_TAKE_ONE(arena, es_serve_routes);
+    if (routes == NULL)
+        return es_arena_full(arena, "routes", err);
+    *routes = (es_serve_routes){.generation = opts.generation,
+                                .plan = opts.plan != NULL ? opts.plan : scenario->name};
+    maker m = {.arena = arena,
+               .scenario = scenario,
+               .plan = plan,
+               .cluster = cluster,
+               .opts = opts,
+               .err = err};
+    ES_TRY(maker_init(&m));
+    ES_TRY(make_routes(&m, routes));
+    *out_routes = routes;
+    return ES_OK;
+}
+
+/* ---- peers of a node ---- */
+
+es_status es_serve_peers_make(es_arena *arena, const es_scenario *scenario, const es_plan *plan,
+                              const es_cluster *cluster, es_node_id node, es_serve_make_opts opts,
+                              const es_serve_peer **out_peers, size_t *out_count, es_error *err)
+{
+    maker m = {.arena = arena,
+               .scenario = scenario,
+               .plan = plan,
+               .cluster = cluster,
+               .opts = opts,
+               .err = err};
+    assert(node.index < node_count(&m));
+    ES_TRY(maker_init(&m));
+    for (size_t i = 0; i < plan->routing_count; i++) {
+        const es_routing *routing = &plan->routings[i];
+        uint32_t stages = scenario->pipelines[routing->pipeline.index].stage_count;
+        for (uint32_t k = 0; k + 1 < stages; k++)
+            if (routing->nodes[k].index == node.index && routing->nodes[k + 1].index != node.index)
+                m.peer_of[routing->nodes[k + 1].index] = 1;
+    }
+    ES_TRY(make_peers(&m, node));
+    *out_peers = m.peers;
+    *out_count = m.peer_count;
+    return ES_OK;
+}
