@@ -18,6 +18,9 @@ es_status es_nn_fail(const es_nn_layer *layer, es_error *err, const char *format
 es_status es_nn_infer(const es_nn *nn, es_nn_layer *layer, size_t units, bool bias,
                       es_error *err) ES_MUST_CHECK;
 
+/* Appends a layer as it is; its name and parameter values are copied. */
+es_status es_nn_push(es_nn *nn, es_nn_layer layer, es_error *err) ES_MUST_CHECK;
+
 /* Zeroed values for the parameters es_nn_infer named (gamma, variance, factor: ones). */
 es_status es_nn_params_take(es_arena *arena, es_nn_layer *layer, es_error *err) ES_MUST_CHECK;
 

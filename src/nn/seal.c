@@ -5,20 +5,23 @@
 
 #include <assert.h>
 
-static es_status copy_layer(es_arena *arena, es_nn_layer *layer, es_error *err)
+es_status es_nn_push(es_nn *nn, es_nn_layer layer, es_error *err)
 {
-    layer->name = es_arena_text(arena, layer->name);
-    if (layer->name == NULL)
-        return es_arena_full(arena, "copy of a net", err);
-    for (size_t p = 0; p < layer->param_count; p++) {
-        es_nn_param *param = &layer->params[p];
-        float *values = ES_TAKE_ARRAY(arena, float, param->count);
+    if (nn->layers.count >= ES_NN_LAYERS_MAX)
+        return es_fail(err, ES_ERR_LIMIT, "net '%s': more than %d layers", nn->name,
+                       ES_NN_LAYERS_MAX);
+    layer.name = es_arena_text(nn->arena, layer.name);
+    if (layer.name == NULL)
+        return es_arena_full(nn->arena, "copy of a net", err);
+    for (size_t p = 0; p < layer.param_count; p++) {
+        es_nn_param *param = &layer.params[p];
+        float *values = ES_TAKE_ARRAY(nn->arena, float, param->count);
         if (values == NULL)
-            return es_arena_full(arena, "copy of a net", err);
+            return es_arena_full(nn->arena, "copy of a net", err);
         memcpy(values, param->values, param->count * sizeof *values);
         param->values = values;
     }
-    return ES_OK;
+    return ES_ARRAY_PUSH(nn->arena, &nn->layers, layer, "copy of a net", err);
 }
 
 es_status es_nn_copy(es_arena *arena, const es_nn *nn, es_nn **out_nn, es_error *err)
@@ -28,11 +31,8 @@ es_status es_nn_copy(es_arena *arena, const es_nn *nn, es_nn **out_nn, es_error 
         return es_arena_full(arena, "copy of a net", err);
     copy->arena = arena;
     copy->channels_last = nn->channels_last;
-    for (size_t i = 0; i < nn->layers.count; i++) {
-        es_nn_layer layer = nn->layers.items[i];
-        ES_TRY(copy_layer(arena, &layer, err));
-        ES_TRY(ES_ARRAY_PUSH(arena, &copy->layers, layer, "layers", err));
-    }
+    for (size_t i = 0; i < nn->layers.count; i++)
+        ES_TRY(es_nn_push(copy, nn->layers.items[i], err));
     for (size_t i = 0; i < nn->output_count; i++)
         ES_TRY(es_nn_output_add(copy, nn->outputs[i].name, nn->outputs[i].layer, err));
     *out_nn = copy;
