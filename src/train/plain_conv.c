@@ -1,0 +1,162 @@
+/* Convolution as a matrix product over patches (im2col), sample by sample; dense layers. */
+#include "train/internal.h"
+
+static size_t patch_size(const es_geometry *g)
+{
+    return g->channels / g->groups * g->kernel[0] * g->kernel[1];
+}
+
+static size_t places(const es_geometry *g)
+{
+    return g->out_rows * g->out_columns;
+}
+
+/* The row or column of the input that an output place and a kernel place meet, or SIZE_MAX where
+ * that is padding. */
+static size_t meet(const es_geometry *g, int axis, size_t out, size_t in_kernel, size_t size)
+{
+    size_t at = out * g->stride[axis] + in_kernel * g->dilation[axis];
+    return at >= g->before[axis] && at - g->before[axis] < size ? at - g->before[axis] : SIZE_MAX;
+}
+
+/* One row of patches: values of one channel at one place of the kernel, for all output places. */
+static void patch_row(const es_geometry *g, const es_real *plane, size_t u, size_t v,
+                      es_real *restrict out)
+{
+    for (size_t r = 0; r < g->out_rows; r++) {
+        size_t row = meet(g, 0, r, u, g->rows);
+        for (size_t c = 0; c < g->out_columns; c++) {
+            size_t column = meet(g, 1, c, v, g->columns);
+            bool inside = row != SIZE_MAX && column != SIZE_MAX;
+            out[r * g->out_columns + c] = inside ? plane[row * g->columns + column] : 0;
+        }
+    }
+}
+
+static void patch_row_back(const es_geometry *g, const es_real *restrict from, size_t u, size_t v,
+                           es_real *plane)
+{
+    for (size_t r = 0; r < g->out_rows; r++) {
+        size_t row = meet(g, 0, r, u, g->rows);
+        for (size_t c = 0; row != SIZE_MAX && c < g->out_columns; c++) {
+            size_t column = meet(g, 1, c, v, g->columns);
+            if (column != SIZE_MAX)
+                plane[row * g->columns + column] += from[r * g->out_columns + c];
+        }
+    }
+}
+
+static void patches(const es_geometry *g, const es_real *image, es_real *out)
+{
+    size_t area = g->kernel[0] * g->kernel[1];
+    for (size_t c = 0; c < g->channels / g->groups; c++)
+        for (size_t k = 0; k < area; k++)
+            patch_row(g, image + c * g->rows * g->columns, k / g->kernel[1], k % g->kernel[1],
+                      out + (c * area + k) * places(g));
+}
+
+static void patches_back(const es_geometry *g, const es_real *from, es_real *image)
+{
+    size_t area = g->kernel[0] * g->kernel[1];
+    for (size_t c = 0; c < g->channels / g->groups; c++)
+        for (size_t k = 0; k < area; k++)
+            patch_row_back(g, from + (c * area + k) * places(g), k / g->kernel[1], k % g->kernel[1],
+                           image + c * g->rows * g->columns);
+}
+
+static size_t conv_scratch(const es_plain_op *op)
+{
+    es_geometry g = es_geometry_of(op->layer, op->in_shapes[0]);
+    return patch_size(&g) * places(&g);
+}
+
+static void conv_forward(const es_plain_op *op)
+{
+    es_geometry g = es_geometry_of(op->layer, op->in_shapes[0]);
+    const es_real *weight = es_plain_param(op, ES_NN_WEIGHT);
+    const es_real *bias = es_plain_param(op, ES_NN_BIAS);
+    size_t filters = g.out_channels / g.groups;
+    size_t in_group = g.channels / g.groups * g.rows * g.columns;
+    for (size_t part = 0; part < op->samples * g.groups; part++) {
+        size_t group = part % g.groups;
+        es_real *out = op->out + part * filters * places(&g);
+        patches(&g, op->in[0] + part * in_group, op->scratch);
+        op->gemm(false, false, filters, places(&g), patch_size(&g),
+                 weight + group * filters * patch_size(&g), patch_size(&g), op->scratch, places(&g),
+                 false, out, places(&g));
+        for (size_t f = 0; bias != NULL && f < filters; f++)
+            for (size_t p = 0; p < places(&g); p++)
+                out[f * places(&g) + p] += bias[group * filters + f];
+    }
+}
+
+static void bias_back(const es_real *gradient, size_t filters, size_t inner, es_real *bias)
+{
+    for (size_t f = 0; f < filters; f++) {
+        es_real sum = 0;
+        for (size_t p = 0; p < inner; p++)
+            sum += gradient[f * inner + p];
+        bias[f] += sum;
+    }
+}
+
+static void conv_backward(const es_plain_op *op)
+{
+    es_geometry g = es_geometry_of(op->layer, op->in_shapes[0]);
+    const es_real *weight = es_plain_param(op, ES_NN_WEIGHT);
+    es_real *weight_gradient = es_plain_param_gradient(op, ES_NN_WEIGHT);
+    es_real *bias_gradient = es_plain_param_gradient(op, ES_NN_BIAS);
+    size_t filters = g.out_channels / g.groups;
+    size_t in_group = g.channels / g.groups * g.rows * g.columns;
+    size_t size = patch_size(&g);
+    for (size_t part = 0; part < op->samples * g.groups; part++) {
+        size_t group = part % g.groups;
+        const es_real *gradient = op->out_gradient + part * filters * places(&g);
+        if (weight_gradient != NULL) {
+            patches(&g, op->in[0] + part * in_group, op->scratch);
+            op->gemm(false, true, filters, size, places(&g), gradient, places(&g), op->scratch,
+                     places(&g), true, weight_gradient + group * filters * size, size);
+        }
+        if (bias_gradient != NULL)
+            bias_back(gradient, filters, places(&g), bias_gradient + group * filters);
+        if (op->in_gradients[0] != NULL) {
+            op->gemm(true, false, size, places(&g), filters, weight + group * filters * size, size,
+                     gradient, places(&g), false, op->scratch, places(&g));
+            patches_back(&g, op->scratch, op->in_gradients[0] + part * in_group);
+        }
+    }
+}
+
+const es_plain_kind es_plain_conv = {
+    .forward = conv_forward, .backward = conv_backward, .scratch_count = conv_scratch};
+
+static void dense_forward(const es_plain_op *op)
+{
+    size_t in = op->in_shapes[0].count;
+    size_t out = op->layer->shape.count;
+    const es_real *bias = es_plain_param(op, ES_NN_BIAS);
+    op->gemm(false, true, op->samples, out, in, op->in[0], in, es_plain_param(op, ES_NN_WEIGHT), in,
+             false, op->out, out);
+    for (size_t i = 0; bias != NULL && i < op->samples; i++)
+        for (size_t f = 0; f < out; f++)
+            op->out[i * out + f] += bias[f];
+}
+
+static void dense_backward(const es_plain_op *op)
+{
+    size_t in = op->in_shapes[0].count;
+    size_t out = op->layer->shape.count;
+    es_real *weight_gradient = es_plain_param_gradient(op, ES_NN_WEIGHT);
+    es_real *bias_gradient = es_plain_param_gradient(op, ES_NN_BIAS);
+    if (weight_gradient != NULL)
+        op->gemm(true, false, out, in, op->samples, op->out_gradient, out, op->in[0], in, true,
+                 weight_gradient, in);
+    for (size_t i = 0; bias_gradient != NULL && i < op->samples; i++)
+        for (size_t f = 0; f < out; f++)
+            bias_gradient[f] += op->out_gradient[i * out + f];
+    if (op->in_gradients[0] != NULL)
+        op->gemm(false, false, op->samples, in, out, op->out_gradient, out,
+                 es_plain_param(op, ES_NN_WEIGHT), in, true, op->in_gradients[0], in);
+}
+
+const es_plain_kind es_plain_dense = {.forward = dense_forward, .backward = dense_backward};
