@@ -48,24 +48,6 @@ static es_status opts_check(const es_profile_opts *opts, es_error *err)
     return ES_OK;
 }
 
-static void input_fill(es_tensor *tensor, es_rng *rng)
-{
-    size_t count = es_tensor_count(tensor);
-    if (tensor->dtype == ES_DTYPE_F32) {
-        float *values = tensor->data;
-        for (size_t i = 0; i < count; i++)
-            values[i] = (float)(es_rng_u64(rng) >> 40) * 0x1p-24f;
-    } else if (tensor->dtype == ES_DTYPE_F64) {
-        double *values = tensor->data;
-        for (size_t i = 0; i < count; i++)
-            values[i] = es_rng_double(rng);
-    } else if (tensor->size_bytes == count) {
-        unsigned char *values = tensor->data;
-        for (size_t i = 0; i < count; i++)
-            values[i] = (unsigned char)(es_rng_u64(rng) >> 63);
-    }
-}
-
 static void dims_bind(const es_profile_opts *opts, es_port *port)
 {
     for (size_t i = 0; i < port->rank; i++)
@@ -90,7 +72,7 @@ static es_status inputs_make(es_profiling *now, es_bench *bench, uint32_t batch,
         ES_TRY(es_arena_take_or_fail(now->scratch, bench->inputs[i].size_bytes, 1, "input buffer",
                                      &bench->inputs[i].data, err));
         es_rng rng = es_rng_make(now->opts.seed, i);
-        input_fill(&bench->inputs[i], &rng);
+        es_tensor_fill(&bench->inputs[i], &rng);
     }
     return ES_OK;
 }

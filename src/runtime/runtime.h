@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/document.h"
+#include "base/rng.h"
 #include "meter/meter.h"
 
 #include <stdbool.h>
@@ -97,6 +98,9 @@ es_tensor es_tensor_make(es_dtype dtype, const int64_t *dims, size_t rank, void 
 /* Product of dims (1 for rank 0); SIZE_MAX on overflow or a negative dim. */
 size_t es_tensor_count(const es_tensor *tensor);
 
+/* Floats in [0, 1), bytes 0 or 1, all others 0. */
+void es_tensor_fill(es_tensor *tensor, es_rng *rng);
+
 /* Gives back memory that a run allocated; the caller's memory is left alone. Zeroes the tensor. */
 void es_tensor_done(es_tensor *tensor);
 
@@ -172,6 +176,133 @@ void es_binding_free_p(es_binding **binding); /* for ES_CLEANUP */
 
 /* Reads the bound inputs as they are now and fills the bound outputs. No allocation by us. */
 es_status es_binding_run(es_binding *binding, es_error *err) ES_MUST_CHECK;
+
+/* ---- batcher: one model's requests from many threads, joined where that is allowed ---- */
+
+typedef struct es_batcher es_batcher;     /* holds the session; used by any thread */
+typedef struct es_batch_job es_batch_job; /* one request; the caller's memory */
+
+enum { ES_BATCH_LEVELS_MAX = 8, ES_BATCH_PREFERRED_MAX = 8, ES_BATCH_ROWS_MAX = 1024 };
+
+typedef enum es_batch_fate {
+    ES_BATCH_SERVED,
+    ES_BATCH_EXPIRED,   /* its deadline passed while it waited; it did not run */
+    ES_BATCH_FAILED,    /* the library refused it */
+    ES_BATCH_CANCELLED, /* the batcher was freed while it waited */
+    ES_BATCH_FATE_COUNT
+} es_batch_fate;
+
+typedef struct es_batch_result {
+    es_batch_fate fate;
+    const es_tensor *outputs; /* of SERVED, in the session's order; slices of the batch's buffers,
+                                 gone when done returns */
+    const es_error *error;    /* of all others */
+    int64_t queue_ns;         /* waited */
+    int64_t gather_ns;        /* of the whole batch: putting inputs side by side */
+    int64_t run_ns;           /* of the whole batch */
+    uint32_t rows;            /* of this job, >= 1 */
+    uint32_t batch_rows;      /* of all that ran together */
+} es_batch_result;
+
+/* Kept until done is called: exactly once for each job that was taken, from whatever thread. */
+struct es_batch_job {
+    const es_tensor *inputs; /* complete, in the session's order */
+    uint32_t priority;       /* 1 highest .. level_count; 0 or beyond: the default level */
+    int64_t deadline_ns;     /* of the batcher's clock; 0: the level's timeout, or none */
+    void (*done)(es_batch_job *job, const es_batch_result *result);
+    void *context;
+    struct { /* private */
+        es_batch_job *next;
+        int64_t queued_ns, deadline_ns;
+        uint32_t level, rows;
+    } own;
+};
+
+/* What holds for the requests of one priority. */
+typedef struct es_batch_level {
+    uint32_t queue_max;    /* more waiting ones are refused, >= 1; default 1024 */
+    int64_t timeout_ns;    /* longest wait; 0: none; default 0 */
+    bool timeout_override; /* a job's earlier deadline holds; default true */
+    bool delay_late;       /* past its timeout a job is not answered but let run when no other one
+                              waits; default false */
+} es_batch_level;
+
+typedef struct es_batcher_opts {
+    es_clock *clock; /* NULL: the system's; another one only with replicas that own no thread */
+    uint32_t replica_count; /* runs at the same time, 1..64; default 1 */
+    bool threads;           /* each replica has a thread; else see es_batcher_turn; default true */
+    uint32_t rows_max;   /* in one run, along the first dim; 0: that dim is no batch and every job
+                            counts as one row; default 0 */
+    bool join;           /* jobs of like shape are run together; needs rows_max; default false */
+    int64_t wait_ns_max; /* how long the first of a batch may wait for more while a replica is
+                            idle. Nobody waits when, as requests came of late, no other one is
+                            expected in what is left of it; default 0 */
+    uint32_t preferred[ES_BATCH_PREFERRED_MAX]; /* rows worth having, ascending; beyond the largest
+                                                   that fits the rest waits for the next run */
+    size_t preferred_count;                     /* default 0 */
+    uint32_t level_count;                       /* 1..ES_BATCH_LEVELS_MAX; default 1 */
+    uint32_t level_default;                     /* from 1; default 1 */
+    es_batch_level levels[ES_BATCH_LEVELS_MAX];
+    size_t buffer_bytes_max; /* of one replica's batches; larger ones are split; default 256 MiB */
+} es_batcher_opts;
+
+es_batcher_opts es_batcher_opts_default(void);
+
+/* Takes buffers and starts the threads. ES_ERR_ARG: options, or rows_max for a session whose ports
+ * have no free first dim. */
+es_status es_batcher_new(es_session *session, es_batcher_opts opts, es_batcher **out_batcher,
+                         es_error *err) ES_MUST_CHECK;
+
+/* Jobs that wait are CANCELLED, running ones end; returns when no done will be called any more.
+ * Not from within done. */
+void es_batcher_free(es_batcher *batcher);
+
+/*
+ * Takes the job, or fails without calling done: ES_ERR_ARG inputs that do not fit,
+ * ES_ERR_UNAVAILABLE the queue of its level is full. may_run_here: when a replica is idle and
+ * nobody waits, the job may run, and done be called, before this returns: saves two thread
+ * switches, so it is for models that take little longer than those. No allocation in the steady
+ * state. O(inputs).
+ */
+es_status es_batcher_submit(es_batcher *batcher, es_batch_job *job, bool may_run_here,
+                            es_error *err) ES_MUST_CHECK;
+
+/* Answers what is overdue though every replica is busy; the next deadline, INT64_MAX: none. */
+int64_t es_batcher_expire(es_batcher *batcher);
+
+/* One step on this thread, for batchers without threads: answers what is overdue, then runs at
+ * most one batch. False when there was nothing to do; then *out_wake_ns says when to look again,
+ * unless a job comes (INT64_MAX: not before). */
+bool es_batcher_turn(es_batcher *batcher, int64_t *out_wake_ns);
+
+typedef struct es_batch_size_stats {
+    uint64_t runs;
+    int64_t gather_ns, run_ns, scatter_ns; /* scatter: in done */
+} es_batch_size_stats;
+
+typedef struct es_batcher_stats {
+    uint64_t jobs[ES_BATCH_FATE_COUNT];
+    uint64_t refused; /* the queue was full */
+    uint64_t runs;
+    uint64_t rows;             /* of jobs that were served */
+    uint64_t parted;           /* batches that failed together and were run one by one */
+    int64_t queue_ns, run_ns;  /* summed over jobs, and over runs */
+    uint64_t waiting, running; /* jobs, now */
+    int64_t run_ns_expected;   /* of the next single run, by the last ones; 0: not known */
+} es_batcher_stats;
+
+/* Numbers of one moment; sizes[i] is of runs with i + 1 rows (the last one: of that and more), at
+ * most size_count are filled in. sizes may be NULL. */
+void es_batcher_stats_get(es_batcher *batcher, es_batcher_stats *out, es_batch_size_stats *sizes,
+                          size_t size_count);
+
+/* Has the first dim of every input and output no fixed size? */
+bool es_session_first_dims_free(const es_session *session);
+
+/* May requests be joined along the first dim? Runs two unlike random rows alone and together:
+ * *out_apart is false when they see each other (a sequence, a scale taken over the batch), when
+ * the model does not run so, or when another dim is free and 1 does not do. */
+es_status es_session_rows_apart(es_session *session, bool *out_apart, es_error *err) ES_MUST_CHECK;
 
 /* ---- confidence of a classifier's output, for exits and cascades ---- */
 

@@ -63,6 +63,24 @@ es_tensor es_port_tensor(const es_port *port, int64_t free_dim)
     return es_tensor_make(port->dtype, dims, port->rank, NULL);
 }
 
+void es_tensor_fill(es_tensor *tensor, es_rng *rng)
+{
+    size_t count = es_tensor_count(tensor);
+    if (tensor->dtype == ES_DTYPE_F32) {
+        float *values = tensor->data;
+        for (size_t i = 0; i < count; i++)
+            values[i] = (float)(es_rng_u64(rng) >> 40) * 0x1p-24f;
+    } else if (tensor->dtype == ES_DTYPE_F64) {
+        double *values = tensor->data;
+        for (size_t i = 0; i < count; i++)
+            values[i] = es_rng_double(rng);
+    } else if (tensor->size_bytes == count) {
+        unsigned char *values = tensor->data;
+        for (size_t i = 0; i < count; i++)
+            values[i] = (unsigned char)(es_rng_u64(rng) >> 63);
+    }
+}
+
 void es_tensor_done(es_tensor *tensor)
 {
     if (tensor == NULL)
