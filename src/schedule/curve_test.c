@@ -5,7 +5,7 @@
 #include "schedule/documents.h"
 #include "schedule/ofa_tasks.h"
 
-enum { TASKS = ES_OFA_TASKS, SEEDS = 10, SHARES = 8, FIGURES_SEED = 8 };
+enum { TASKS = ES_OFA_TASKS, SEEDS = 10, SHARES = 8 };
 static const double shares[SHARES] = {1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1};
 static const double T_9 = 2.262; /* 95 %, nine degrees of freedom */
 
@@ -56,16 +56,13 @@ static void run_rho(double rho, const double *prototype, double loss_max)
     uint64_t seed = es_test_seed(8);
     for (uint32_t i = 0; i < SEEDS; i++) {
         es_ofa_given g;
-        double full[ES_BUDGET_COUNT];
-        double idle[ES_BUDGET_COUNT];
-        es_ofa_draw(&g, seed, i, rho);
-        assert_ok_err(es_schedule_full_use(&g.tasks, &g.all, full, idle, &err), err);
+        es_ofa_draw(&g, seed, i, rho, ES_OFA_AS_WRITTEN);
         for (int k = 0; k < SHARES; k++) {
             es_arena *arena = es_arena_new((size_t)1 << 30);
             es_schedule_opts opts = es_schedule_opts_default();
             const es_schedule *schedule = NULL;
             opts.method = ES_SCHEDULE_APPROX;
-            opts.budgets[ES_BUDGET_ENERGY] = shares[k] * full[ES_BUDGET_ENERGY];
+            opts.budgets[ES_BUDGET_ENERGY] = shares[k] * g.full_j;
             assert_ok_err(es_schedule_solve(arena, &g.tasks, &g.all, opts, &schedule, &err), err);
             assert_ok_err(es_schedule_check(&g.tasks, &g.all, schedule, &err), err);
             naive[k].values[i] = naive_mean(&g, opts.budgets);
@@ -93,8 +90,8 @@ static void run_rho(double rho, const double *prototype, double loss_max)
     print_message(
         "  lost at 30 %% of the energy: %.2f +- %.2f points; at least %.2f +- %.2f by any\n",
         mean_of(&lost), half_of(&lost), mean_of(&least), half_of(&least));
-    /* What is lost is the draw's, not the algorithm's. Over 1,000 seeds (schedule_bench.c) it is
-     * 1.27 +- 0.03 and 0.50 +- 0.02 points; ten may be on either side of loss_max. */
+    /* What is lost is the draw's, not the algorithm's: readings_test.c. Ten seeds may be on either
+     * side of loss_max. */
     assert_true(mean_of(&lost) - half_of(&lost) <= loss_max);
     assert_true(mean_of(&lost) <= 2.0);
     assert_true(mean_of(&lost) - mean_of(&least) <= 0.03);
@@ -107,25 +104,6 @@ static void test_curve(void **state)
     static const double loose[SHARES] = {79.80, 79.80, 79.79, 79.74, 79.60, 79.36, 78.79, 77.29};
     run_rho(1.0, tight, 1.2);
     run_rho(1.5, loose, 0.5);
-}
-
-/* The gate of 1.2 points at rho = 1 is out of reach of every schedule on these instances: proven by
- * the fractional bound, and approx is as good as that. */
-static void test_the_instances_lose_it(void **state)
-{
-    (void)state;
-    es_ofa_estimate lost, least;
-    es_ofa_points_lost(FIGURES_SEED, 1.0, 1000, &lost, &least);
-    print_message("rho 1.0, 1,000 seeds: %.3f +- %.3f points lost, at least %.3f +- %.3f by any\n",
-                  lost.mean, lost.half, least.mean, least.half);
-    assert_true(least.mean - least.half > 1.2);
-    assert_true(lost.mean - least.mean < 0.02);
-    assert_true(lost.mean + lost.half < 2.0); /* the published claim */
-    es_ofa_points_lost(FIGURES_SEED, 1.5, 1000, &lost, &least);
-    print_message("rho 1.5, 1,000 seeds: %.3f +- %.3f points lost, at least %.3f +- %.3f by any\n",
-                  lost.mean, lost.half, least.mean, least.half);
-    assert_true(lost.mean < 0.5);
-    assert_true(lost.mean - least.mean < 0.01);
 }
 
 /* ---- measured boards: MLPerf Inference v3.0, Krai ---- */
@@ -275,7 +253,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_curve),
-        cmocka_unit_test(test_the_instances_lose_it),
         cmocka_unit_test(test_boards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
