@@ -13,7 +13,7 @@ static const double relative = 1e-3; /* as the archive's notice says */
 static const double absolute = 1e-7;
 
 /* At least so many cases pass; raise it when more operators are supported. */
-enum { PASSED_FLOOR = 1100 };
+enum { PASSED_FLOOR = 1100, UPGRADED_FLOOR = 70 };
 
 typedef struct counts {
     size_t total;
@@ -24,7 +24,8 @@ typedef struct counts {
     size_t original_differs;   /* the original differs from the expected output, and so do we */
     size_t wrong;              /* our copy does not do what the original does */
     size_t edited_wrong;       /* the copy with other names does not */
-    size_t shape_known;        /* outputs whose inferred shape was complete */
+    size_t upgraded, upgraded_wrong; /* copies at opset 13 that pass, and that do not */
+    size_t shape_known;              /* outputs whose inferred shape was complete */
     size_t shape_wrong;
 } counts;
 
@@ -198,6 +199,28 @@ static es_status renamed(es_arena *arena, const es_model *model, const es_model 
     return es_model_build_finish(edit, out_model, err);
 }
 
+/* A copy at opset 13 does what the original does too. */
+static void upgrade_judge(fixture *all, es_arena *arena, const test_case *test,
+                          const es_model *model, const es_model_analysis *analysis, counts *sum)
+{
+    es_error err = {0};
+    const es_model *upgraded = NULL;
+    const void *bytes = NULL;
+    size_t size = 0;
+    counts again = {0};
+    int64_t opset = es_model_opset_of(model, "");
+    if (opset < ES_MODEL_OPSET_OLDEST || opset >= ES_MODEL_OPSET_UPGRADED)
+        return;
+    if (es_model_upgrade(arena, model, &upgraded, &err) != ES_OK) {
+        print_message("not upgraded: %s\n", es_error_text(&err));
+        return;
+    }
+    assert_ok_err(es_model_bytes(arena, upgraded, &bytes, &size, &err), err);
+    outcomes_judge(all, test, analysis, bytes, size, &again);
+    sum->upgraded += again.passed;
+    sum->upgraded_wrong += again.wrong;
+}
+
 static void case_run(fixture *all, es_arena *arena, test_case *test, counts *sum)
 {
     es_error err = {0};
@@ -245,6 +268,7 @@ static void case_run(fixture *all, es_arena *arena, test_case *test, counts *sum
     assert_ok_err(es_model_bytes(arena, edited, &bytes, &size, &err), err);
     outcomes_judge(all, test, analysis, bytes, size, &again);
     sum->edited_wrong += again.wrong;
+    upgrade_judge(all, arena, test, model, analysis, sum);
 }
 
 static void archive_read(es_arena *arena, const char *path, archive *out)
@@ -292,12 +316,15 @@ static void every_case_runs_as_the_original(void **state)
     es_arena_free(arena);
     print_message(
         "cases %zu: passed %zu, refused by us %zu, refused by the library %zu, not "
-        "carried %zu, original differs %zu, wrong %zu, edited %zu; shapes inferred %zu, wrong "
-        "%zu\n",
+        "carried %zu, original differs %zu, wrong %zu, edited %zu; upgraded %zu, wrong %zu; "
+        "shapes inferred %zu, wrong %zu\n",
         sum.total, sum.passed, sum.refused_by_us, sum.refused_by_library, sum.not_carried,
-        sum.original_differs, sum.wrong, sum.edited_wrong, sum.shape_known, sum.shape_wrong);
+        sum.original_differs, sum.wrong, sum.edited_wrong, sum.upgraded, sum.upgraded_wrong,
+        sum.shape_known, sum.shape_wrong);
     assert_int_equal(sum.wrong, 0);
     assert_int_equal(sum.edited_wrong, 0);
+    assert_int_equal(sum.upgraded_wrong, 0);
+    assert_true(only != NULL || sum.upgraded >= UPGRADED_FLOOR);
     assert_int_equal(sum.shape_wrong, 0);
     assert_true(only != NULL || sum.passed >= PASSED_FLOOR);
 }
