@@ -255,6 +255,9 @@ static es_status read_class(reader *r, const es_doc *map, es_serve_class *class)
     class->deadline_s = deadline_ms / 1e3;
     ES_TRY(es_doc_get_number(map, "refused_share", 0, 1, &class->refused_share, r->err));
     ES_TRY(es_doc_need_list(map, "options", &list, r->err));
+    if (list->as.list.count > ES_SERVE_OPTIONS_MAX)
+        return es_doc_fail(list, r->err, "%zu options are more than the %d that a class may have",
+                           list->as.list.count, ES_SERVE_OPTIONS_MAX);
     es_serve_option *options = ES_TAKE_ARRAY(r->arena, es_serve_option, list->as.list.count);
     if (options == NULL)
         return es_arena_full(r->arena, "options", r->err);

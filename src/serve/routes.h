@@ -15,11 +15,12 @@
 #include "plan/plan.h"
 
 enum {
-    ES_SERVE_NAME_BYTES_MAX = 255,         /* of nodes, models, tasks, outputs */
-    ES_SERVE_URL_BYTES_MAX = 512,          /* of a peer's address */
-    ES_SERVE_TOKEN_BYTES_MAX = 512,        /* of a bearer token */
-    ES_SERVE_HEADER_BYTES_MAX = 8192,      /* of a route or of stages as text */
-    ES_SERVE_DOCUMENT_BYTES_MAX = 64 << 20 /* of routes, peers and cluster */
+    ES_SERVE_NAME_BYTES_MAX = 255,          /* of nodes, models, tasks, outputs */
+    ES_SERVE_URL_BYTES_MAX = 512,           /* of a peer's address */
+    ES_SERVE_TOKEN_BYTES_MAX = 512,         /* of a bearer token */
+    ES_SERVE_HEADER_BYTES_MAX = 8192,       /* of a route or of stages as text */
+    ES_SERVE_DOCUMENT_BYTES_MAX = 64 << 20, /* of routes, peers and cluster */
+    ES_SERVE_OPTIONS_MAX = 256              /* of a class */
 };
 
 /* ---- headers ---- */
@@ -125,7 +126,7 @@ typedef struct es_serve_class {
     const char *entry;    /* node where its requests enter */
     double deadline_s;    /* INFINITY: none */
     double refused_share; /* with the shares of the options: 1, to 1e-6 */
-    size_t option_count;
+    size_t option_count;  /* at most ES_SERVE_OPTIONS_MAX */
     const es_serve_option *options;
 } es_serve_class;
 

@@ -166,6 +166,10 @@ static es_status make_class(const maker *m, uint32_t c, const uint32_t *routings
                             es_serve_class *out)
 {
     const es_class *class = &m->scenario->classes[c];
+    if (count > ES_SERVE_OPTIONS_MAX)
+        return es_fail(m->err, ES_ERR_LIMIT, "%zu options of task '%s' at '%s', at most %d", count,
+                       m->scenario->tasks[class->task.index].name, node_name(m, class->node.index),
+                       ES_SERVE_OPTIONS_MAX);
     es_serve_option *options = ES_TAKE_ARRAY(m->arena, es_serve_option, count);
     if (options == NULL)
         return es_arena_full(m->arena, "routes", m->err);
