@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Check src/layers.txt: a file includes only its own module and modules on earlier lines,
-and another module only through its face header, module/module.h (base is open)."""
+and another module only through its face header, module/module.h (base is open); tests and
+benchmarks also the headers in an earlier module's testing/ folder."""
 import pathlib
 import re
 import sys
@@ -13,6 +14,7 @@ for number, line in enumerate((root / "layers.txt").read_text().splitlines()):
 bad = 0
 for path in sorted(root.rglob("*.[ch]")):
     here = path.relative_to(root).parts[0]
+    tests = re.search(r"_(test|bench)\.c$|/testing/", path.as_posix())
     for number, line in enumerate(path.read_text().splitlines(), 1):
         found = re.match(r'\s*#\s*include\s+"([^/"]+)/([^"]+)"', line)
         if not found or found[1] == here:
@@ -23,7 +25,8 @@ for path in sorted(root.rglob("*.[ch]")):
             why = "module missing from layers.txt"
         elif rank[there] >= rank[here]:
             why = f"{here} may not use {there}"
-        elif there != "base" and header != f"{there}.h":
+        elif there != "base" and header != f"{there}.h" and not (
+                tests and header.startswith("testing/")):
             why = f"use {there}/{there}.h"
         if why:
             print(f"{path}:{number}: {why}")

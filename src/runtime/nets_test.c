@@ -1,0 +1,105 @@
+/* Nets that nn writes compute in ONNX Runtime what its plain interpreter says. */
+#include "nn/testing/forward.h"
+#include "nn/testing/random_net.h"
+#include "runtime/testing/shared.h"
+
+#include <math.h>
+
+enum { BATCH = 3, SEEDS = 100 };
+
+static es_session *open_net(const fixture *all, const es_nn *nn, bool fold)
+{
+    es_error err = {0};
+    const es_model *model = NULL;
+    const void *bytes = NULL;
+    size_t size = 0;
+    es_session *session = NULL;
+    assert_ok_err(es_nn_to_model(all->arena, nn, fold, &model, &err), err);
+    assert_ok_err(es_model_bytes(all->arena, model, &bytes, &size, &err), err);
+    assert_ok_err(
+        es_session_open_bytes(all->runtime, bytes, size, es_session_opts_default(), &session, &err),
+        err);
+    return session;
+}
+
+static void assert_output(const es_nn *nn, size_t index, const double *wanted, const es_tensor *got,
+                          double tolerance, uint64_t seed)
+{
+    es_nn_shape shape = nn->layers.items[nn->outputs[index].layer.index].shape;
+    const float *values = got->data;
+    assert_int_equal(got->rank, shape.rank + 1);
+    assert_int_equal(got->dims[0], BATCH);
+    assert_int_equal(got->size_bytes, BATCH * shape.count * sizeof *values);
+    for (size_t i = 0; i < BATCH * shape.count; i++) {
+        if (!(fabs((double)values[i] - wanted[i]) <= tolerance * (1 + fabs(wanted[i]))))
+            fail_msg("ES_SEED=%" PRIu64 ": output %zu [%zu] is %.9g, expected %.9g", seed, index, i,
+                     (double)values[i], wanted[i]);
+    }
+}
+
+static void assert_runs_as(const fixture *all, const es_nn *nn, const float *x, bool fold,
+                           double tolerance, uint64_t seed)
+{
+    es_error err = {0};
+    int64_t dims[ES_TENSOR_RANK_MAX] = {BATCH};
+    es_tensor outputs[ES_NN_OUTPUTS_MAX] = {0};
+    es_nn_shape shape = nn->layers.items[0].shape;
+    for (size_t i = 0; i < shape.rank; i++)
+        dims[i + 1] = (int64_t)shape.dims[i];
+    es_tensor input = es_tensor_make(ES_DTYPE_F32, dims, shape.rank + 1, (void *)(uintptr_t)x);
+    es_session *session = open_net(all, nn, fold);
+    double *const *wanted = nn_forward(all->arena, nn, x, BATCH, false);
+    assert_int_equal(es_session_output_count(session), nn->output_count);
+    assert_ok_err(es_session_run(session, &input, 1, outputs, nn->output_count, &err), err);
+    for (size_t i = 0; i < nn->output_count; i++) {
+        assert_string_equal(es_session_output(session, i)->name, nn->outputs[i].name);
+        assert_output(nn, i, wanted[nn->outputs[i].layer.index], &outputs[i], tolerance, seed);
+        es_tensor_done(&outputs[i]);
+    }
+    es_session_unref(session);
+}
+
+static void random_nets_run_as_interpreted(void **state)
+{
+    fixture *all = fixture_get(state);
+    uint64_t first = es_test_seed(1);
+    for (uint64_t seed = first; seed < first + SEEDS; seed++) {
+        es_arena_reset(all->arena);
+        es_nn *nn = nn_random(all->arena, seed, true);
+        es_rng rng = es_rng_make(seed, 3);
+        float *x = ES_TAKE_ARRAY(all->arena, float, BATCH * nn->layers.items[0].shape.count);
+        nn_random_values(&rng, x, BATCH * nn->layers.items[0].shape.count);
+        assert_runs_as(all, nn, x, seed % 2 == 0, 1e-4, seed);
+    }
+}
+
+/* On values that floats hold exactly, halves included, so that rounding must agree bit for bit. */
+static void payloads_round_alike(void **state)
+{
+    fixture *all = fixture_get(state);
+    enum { COUNT = 2000 };
+    static float x[BATCH * COUNT];
+    es_error err = {0};
+    es_nn *nn = NULL;
+    es_nn_id id = ES_NN_NONE;
+    es_nn_layer layer = {.kind = ES_NN_QUANTISE, .input_count = 1};
+    for (size_t i = 0; i < BATCH * COUNT; i++)
+        x[i] = ((float)i - BATCH * COUNT / 2) / 64;
+    assert_ok_err(
+        es_nn_new(all->arena, "q", "x", es_nn_shape_of(1, (const size_t[]){COUNT}), &nn, &err),
+        err);
+    assert_ok_err(es_nn_add(nn, &layer, 0, false, &id, &err), err);
+    nn->layers.items[id.index].params[0].values[0] = 0.25F;
+    nn->layers.items[id.index].params[1].values[0] = 77;
+    assert_ok_err(es_nn_output_add(nn, "y", id, &err), err);
+    assert_runs_as(all, nn, x, false, 0, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_nets_run_as_interpreted),
+        cmocka_unit_test(payloads_round_alike),
+    };
+    return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
+}
