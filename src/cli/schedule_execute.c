@@ -22,6 +22,25 @@ static size_t route(void *context, es_class_id class_id, uint64_t sequence)
     return routing;
 }
 
+static es_run_turn turn(void *context, es_class_id class_id, uint64_t sequence)
+{
+    const follower *f = context;
+    const es_schedule_execution *x = &f->execution;
+    uint64_t task = x->first_task[class_id.index] + sequence;
+    if (task >= x->first_task[class_id.index + 1])
+        return (es_run_turn){(double)NAN, 0};
+    return (es_run_turn){x->leaves_s[task], x->turns[task]};
+}
+
+/* Behind the last arrival: until the schedule ends, and as long again as a run waits. */
+static double grace_s(const es_schedule *schedule, double horizon_s, double usual_s)
+{
+    double end_s = horizon_s;
+    for (uint32_t i = 0; i < schedule->task_count; i++)
+        end_s = fmax(end_s, schedule->entries[i].end_s); /* NAN: it does not run */
+    return end_s - horizon_s + usual_s;
+}
+
 static void answered(void *context, const es_run_answer *answer)
 {
     const follower *f = context;
@@ -75,7 +94,9 @@ es_status es_cli_schedule_execute(es_cli *cli, const es_scenario *scenario, doub
     opts.stop = cli->stop;
     opts.progress = show_progress;
     opts.progress_context = cli;
+    opts.grace_s = grace_s(schedule, horizon_s, opts.grace_s);
     opts.route = route;
+    opts.turn = turn;
     opts.answered = answered;
     opts.context = &f;
     out->variants = f.variants;

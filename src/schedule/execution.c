@@ -17,6 +17,8 @@ typedef struct builder {
     size_t *routings;
     double *refused_share;
     size_t *uses; /* [class][pipeline][node] tasks; then the routing's index */
+    double *leaves_s;
+    uint32_t *turns;
 } builder;
 
 static size_t use_of(const builder *b, uint32_t class_, uint32_t pipeline, uint32_t node)
@@ -141,6 +143,68 @@ static es_status fill_routings(builder *b, es_error *err)
     return fill_placements(b, hosts, hosted, err);
 }
 
+/* ---- when requests leave, and in which turn they are served ---- */
+
+typedef struct turn {
+    uint32_t node, task;
+    double start_s, transfer_s;
+} turn;
+
+static int by_turn(const void *a, const void *b)
+{
+    const turn *left = a;
+    const turn *right = b;
+    if (left->node != right->node)
+        return left->node < right->node ? -1 : 1;
+    if (left->start_s != right->start_s)
+        return left->start_s < right->start_s ? -1 : 1;
+    return (left->task > right->task) - (left->task < right->task);
+}
+
+static double transfer_s(const builder *b, const es_routing *routing)
+{
+    const es_scenario *scenario = b->scenario;
+    const es_stage *stage = &scenario->pipelines[routing->pipeline.index].stages[0];
+    es_route route;
+    return es_routes_get(scenario->routes, scenario->classes[routing->class_id.index].node,
+                         routing->nodes[0], &route)
+               ? es_route_transfer_s(&route, stage->input_bytes)
+               : 0;
+}
+
+/* Each is at its node when it starts, or as soon as it can be, and behind those before it. */
+static es_status fill_leaves(builder *b, es_error *err)
+{
+    turn *turns = ES_TAKE_ARRAY(b->arena, turn, b->tasks->task_count);
+    uint32_t count = 0;
+    if (turns == NULL)
+        return es_arena_full(b->arena, "execution", err);
+    for (uint32_t i = 0; i < b->tasks->task_count; i++) {
+        b->leaves_s[i] = (double)NAN;
+        if (b->routings[i] == SIZE_MAX)
+            continue;
+        const es_routing *routing = &b->plan->routings[b->routings[i]];
+        turns[count++] = (turn){.node = routing->nodes[0].index,
+                                .task = i,
+                                .start_s = b->schedule->entries[i].start_s,
+                                .transfer_s = transfer_s(b, routing)};
+    }
+    qsort(turns, count, sizeof *turns, by_turn);
+    double before_s = 0;
+    uint32_t number = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        const turn *t = &turns[k];
+        double there_s = fmax(t->start_s, b->tasks->tasks[t->task].arrival_s + t->transfer_s);
+        bool first = k == 0 || t[-1].node != t->node;
+        there_s = first ? there_s : fmax(there_s, before_s);
+        number = first ? 1 : number + 1;
+        b->turns[t->task] = number;
+        b->leaves_s[t->task] = there_s - t->transfer_s;
+        before_s = there_s;
+    }
+    return ES_OK;
+}
+
 es_status es_schedule_execution_make(es_arena *arena, const es_scenario *scenario,
                                      const es_tasks *tasks, const es_machines *machines,
                                      const es_schedule *schedule, es_schedule_execution *out,
@@ -155,14 +219,17 @@ es_status es_schedule_execution_make(es_arena *arena, const es_scenario *scenari
                  .plan = ES_TAKE_ONE(arena, es_plan),
                  .first_task = ES_TAKE_ARRAY(arena, uint32_t, (size_t)scenario->class_count + 1),
                  .routings = ES_TAKE_ARRAY(arena, size_t, tasks->task_count),
-                 .refused_share = ES_TAKE_ARRAY(arena, double, scenario->class_count)};
+                 .refused_share = ES_TAKE_ARRAY(arena, double, scenario->class_count),
+                 .leaves_s = ES_TAKE_ARRAY(arena, double, tasks->task_count),
+                 .turns = ES_TAKE_ARRAY(arena, uint32_t, tasks->task_count)};
     b.uses = ES_TAKE_ARRAY(arena, size_t, use_of(&b, scenario->class_count, 0, 0));
     if (b.plan == NULL || b.first_task == NULL || b.routings == NULL || b.refused_share == NULL ||
-        b.uses == NULL)
+        b.uses == NULL || b.leaves_s == NULL || b.turns == NULL)
         return es_arena_full(arena, "execution", err);
     ES_TRY(count_classes(&b, err));
     ES_TRY(find_uses(&b, err));
     ES_TRY(fill_routings(&b, err));
+    ES_TRY(fill_leaves(&b, err));
     *b.plan = (es_plan){.scenario = scenario->name,
                         .method = ES_PLAN_AUTO,
                         .quality = ES_PLAN_FEASIBLE,
@@ -174,6 +241,6 @@ es_status es_schedule_execution_make(es_arena *arena, const es_scenario *scenari
                         .routing_count = b.plan->routing_count,
                         .routings = b.plan->routings,
                         .refused_share = b.refused_share};
-    *out = (es_schedule_execution){b.plan, b.first_task, b.routings};
+    *out = (es_schedule_execution){b.plan, b.first_task, b.routings, b.leaves_s, b.turns};
     return ES_OK;
 }

@@ -105,6 +105,39 @@ static void check_order(const given *g, const es_schedule_execution *x)
     assert_int_equal(x->first_task[g->scenario->class_count], g->tasks->task_count);
 }
 
+/* Turns number the starts on a node; who leaves then is there in time, in order, and not early. */
+static void check_turns(const given *g, const es_schedule_execution *x)
+{
+    const double over_s = 1e-3 + 8 * 100 / 1e8; /* the link, one way */
+    for (uint32_t i = 0; i < g->tasks->task_count; i++) {
+        if (x->routings[i] == SIZE_MAX) {
+            assert_true(isnan(x->leaves_s[i]) && x->turns[i] == 0);
+            continue;
+        }
+        const es_routing *routing = &x->plan->routings[x->routings[i]];
+        uint32_t node = routing->nodes[0].index;
+        double way_s =
+            node == g->scenario->classes[routing->class_id.index].node.index ? 0 : over_s;
+        double start_s = g->result.schedule->entries[i].start_s;
+        assert_true(x->leaves_s[i] >= g->tasks->tasks[i].arrival_s - 1e-12);
+        assert_true(x->leaves_s[i] + way_s >= start_s - 1e-12);
+        assert_true(x->turns[i] >= 1);
+        uint32_t before = 0;
+        bool late = false; /* someone before it could not be there in time */
+        for (uint32_t k = 0; k < g->tasks->task_count; k++) {
+            if (x->routings[k] == SIZE_MAX ||
+                x->plan->routings[x->routings[k]].nodes[0].index != node ||
+                x->turns[k] > x->turns[i])
+                continue;
+            before++;
+            assert_true(g->result.schedule->entries[k].start_s <= start_s);
+            late = late || x->leaves_s[k] <= g->tasks->tasks[k].arrival_s + 1e-12;
+        }
+        assert_int_equal(before, x->turns[i]); /* itself among them: 1 to n, each once */
+        assert_true(late || x->leaves_s[i] + way_s <= start_s + 1e-12);
+    }
+}
+
 static void test_every_request_finds_its_way(void **state)
 {
     (void)state;
@@ -120,6 +153,7 @@ static void test_every_request_finds_its_way(void **state)
         for (uint32_t i = 0; i < g.tasks->task_count; i++)
             check_request(&g, &x, i);
         check_order(&g, &x);
+        check_turns(&g, &x);
         for (uint32_t c = 0; c < g.scenario->class_count; c++) {
             double sum = x.plan->refused_share[c];
             for (size_t r = 0; r < x.plan->routing_count; r++) {

@@ -10,6 +10,8 @@
 #include "schedule/schedule.h"
 #include "serve/serve.h"
 
+#include <math.h>
+
 enum { VARIANTS = 3, TASKS = 100, STEPS = 14 };
 static const char *const path = "examples/03-schedule/family.yaml";
 static const double POINTS = 0.02;
@@ -149,6 +151,16 @@ static size_t route(void *context, es_class_id class_id, uint64_t sequence)
     return task < x->first_task[class_id.index + 1] ? x->routings[task] : SIZE_MAX;
 }
 
+static es_run_turn turn(void *context, es_class_id class_id, uint64_t sequence)
+{
+    const run *r = context;
+    const es_schedule_execution *x = r->execution;
+    uint64_t task = x->first_task[class_id.index] + sequence;
+    if (task >= x->first_task[class_id.index + 1])
+        return (es_run_turn){(double)NAN, 0};
+    return (es_run_turn){x->leaves_s[task], x->turns[task]};
+}
+
 static void answered(void *context, const es_run_answer *answer)
 {
     const run *r = context;
@@ -204,6 +216,7 @@ static const es_outcome *execute(family *f, const es_tasks *tasks, const es_mach
             abort();
     opts.program = SERVE_NODE_MAIN;
     opts.route = route;
+    opts.turn = turn;
     opts.answered = answered;
     opts.context = r;
     need(es_run_plan(f->arena, f->scenario, execution.plan, opts, &outcome, &err), &err);

@@ -117,6 +117,7 @@ void es_request_encode(const es_request *request, uint8_t out[ES_REQUEST_HEADER_
     out[40] = request->stage;
     out[41] = request->stages_run;
     out[42] = (uint8_t)request->fate;
+    put_uint(out + 44, request->turn, 4);
     for (size_t i = 0; i < ES_STAGE_COUNT_MAX; i++) {
         put_uint(out + 64 + 16 * i, request->queue_ns[i], 8);
         put_uint(out + 72 + 16 * i, request->service_ns[i], 8);
@@ -136,6 +137,7 @@ es_status es_request_decode(const uint8_t *bytes, size_t size, es_request *out, 
         .destination = (uint32_t)get_uint(bytes + 28, 4),
         .payload_bytes = (uint32_t)get_uint(bytes + 32, 4),
         .carried_bytes = (uint32_t)get_uint(bytes + 36, 4),
+        .turn = (uint32_t)get_uint(bytes + 44, 4),
         .stage = bytes[40],
         .stages_run = bytes[41],
     };
@@ -148,7 +150,7 @@ es_status es_request_decode(const uint8_t *bytes, size_t size, es_request *out, 
         return es_fail(err, ES_ERR_PARSE, "request: stage %u, stages run %u, fate %u out of range",
                        request.stage, request.stages_run, bytes[42]);
     for (size_t i = 43; i < 64; i++) {
-        if (bytes[i] != 0)
+        if ((i < 44 || i >= 48) && bytes[i] != 0)
             return es_fail(err, ES_ERR_PARSE, "request: byte %zu must be 0", i);
     }
     request.fate = (es_fate)bytes[42];

@@ -60,7 +60,7 @@ enum {
     ES_PAYLOAD_SIZE_MAX = 256 << 20, /* tensors of one message together */
     ES_RUN_NODE_MAX = 256,           /* processes of one run */
     ES_NODE_WORKERS_MAX = 64,
-    ES_PROTOCOL_VERSION = 2
+    ES_PROTOCOL_VERSION = 3
 };
 
 typedef struct es_frame_header {
@@ -97,6 +97,7 @@ typedef struct es_request {
     uint32_t destination; /* node */
     uint32_t payload_bytes;
     uint32_t carried_bytes; /* the request's own input, for a later stage of a cascade */
+    uint32_t turn;          /* in which the destination serves it; 0: when it comes */
     uint8_t stage;          /* to run next; in answers the last one run */
     uint8_t stages_run;
     es_fate fate; /* of answers; the payload of refused and failed ones is a text */

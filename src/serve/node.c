@@ -232,7 +232,7 @@ static void tell_stats(es_node_server *node, const es_message *message)
     es_node_collect(node);
     int64_t now_ns = es_clock_now_ns(es_clock_system());
     stats.busy_ns = node->busy_ns;
-    stats.waiting = node->jobs_out;
+    stats.waiting = node->jobs_out + node->turns.waiting.count;
     es_node_meter_read(node, true);
     es_node_meter_tell(node, &stats);
     for (uint32_t i = 0; i < node->workers.count; i++) {
@@ -357,6 +357,9 @@ static es_status loop(es_node_server *node, const volatile sig_atomic_t *stop, e
     int64_t timer_ns = INT64_MAX;
     while (!node->ended && (stop == NULL || *stop == 0)) {
         int64_t next_ns = release_due(node);
+        es_node_serve_turns(node);
+        if (es_turns_next_ns(&node->turns) < next_ns)
+            next_ns = es_turns_next_ns(&node->turns);
         if (next_ns != timer_ns)
             es_timer_set(node->timer_fd, next_ns);
         timer_ns = next_ns;
@@ -450,6 +453,8 @@ static void finish(es_node_server *node)
         es_message_give(&node->pool, job->out);
         free(job);
     }
+    for (size_t i = 0; i < node->turns.waiting.count; i++)
+        es_message_give(&node->pool, node->turns.waiting.items[i].message);
     for (uint32_t i = 0; i < node->peer_count; i++) {
         es_conn_close(&node->peers[i]->conn);
         es_message_list_clear(&node->peers[i]->held, &node->pool);

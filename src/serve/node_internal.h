@@ -5,6 +5,7 @@
 #ifndef ES_SERVE_NODE_INTERNAL_H
 #define ES_SERVE_NODE_INTERNAL_H
 
+#include "base/array.h"
 #include "base/queue.h"
 #include "internal.h"
 #include "meter/meter.h"
@@ -111,6 +112,26 @@ es_status es_workers_start(es_arena *arena, es_workers *workers, uint32_t count,
 void es_workers_stop(es_workers *workers);
 void es_workers_done(es_workers *workers); /* after stop; frees queues and scratch memory */
 
+/* ---- turns.c: an order among requests ---- */
+
+typedef struct es_waiting {
+    es_message *message;
+    int64_t until_ns; /* then it no longer waits for those before it */
+} es_waiting;
+
+typedef struct es_turns {
+    uint32_t served;              /* the highest turn that was taken */
+    ES_ARRAY(es_waiting) waiting; /* the next one last */
+} es_turns;
+
+/* The message has a turn > 0 and came at now_ns; on failure it stays the caller's. O(waiting). */
+es_status es_turns_add(es_turns *turns, es_arena *arena, es_message *message, int64_t now_ns,
+                       es_error *err) ES_MUST_CHECK;
+/* The next one whose turn it is, or that has waited long enough, or is late; else NULL. */
+es_message *es_turns_take(es_turns *turns, int64_t now_ns);
+/* When the next one stops waiting; INT64_MAX: none waits. */
+int64_t es_turns_next_ns(const es_turns *turns);
+
 /* ---- the node ---- */
 
 typedef enum es_peer_role {
@@ -155,6 +176,7 @@ typedef struct es_node_server {
     es_job *jobs_made;
     es_job *jobs_free;
     size_t jobs_out;  /* waiting, running, or finished and not yet collected */
+    es_turns turns;   /* not yet waiting for a worker */
     uint64_t busy_ns; /* of finished jobs */
     es_node_meter *meter;
 } es_node_server;
@@ -167,6 +189,8 @@ void es_node_meter_tell(const es_node_server *node, es_stats *stats);
 /* A message that is at this node now (message->when_ns): runs it, forwards it, or answers. Takes
  * the message over. */
 void es_node_deliver(es_node_server *node, es_message *message);
+/* Hands to the workers whose turn it is. */
+void es_node_serve_turns(es_node_server *node);
 /* Takes what the workers have finished. */
 void es_node_collect(es_node_server *node);
 /* Tells the run that this request ends here. */

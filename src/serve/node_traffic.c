@@ -147,6 +147,23 @@ static void run_here(es_node_server *node, es_message *message)
     (void)pushed;
 }
 
+void es_node_serve_turns(es_node_server *node)
+{
+    es_message *message = NULL;
+    int64_t now_ns = es_clock_now_ns(es_clock_system());
+    while ((message = es_turns_take(&node->turns, now_ns)) != NULL)
+        run_here(node, message);
+}
+
+static void wait_for_turn(es_node_server *node, es_message *message)
+{
+    int64_t now_ns = es_clock_now_ns(es_clock_system());
+    if (node->turns.waiting.count >= node->config.queue_capacity ||
+        es_turns_add(&node->turns, node->arena, message, now_ns, NULL) != ES_OK)
+        fail_message(node, message, ES_FATE_REFUSED, "too many wait for their turn");
+    es_node_serve_turns(node);
+}
+
 void es_node_deliver(es_node_server *node, es_message *message)
 {
     if (message->request.destination >= node->config.node_count)
@@ -155,6 +172,8 @@ void es_node_deliver(es_node_server *node, es_message *message)
         forward(node, message);
     else if (message->header.type == ES_FRAME_ANSWER)
         answer_run(node, message);
+    else if (message->request.turn > 0)
+        wait_for_turn(node, message);
     else
         run_here(node, message);
 }

@@ -217,10 +217,11 @@ static es_message *make_request(es_run *run, const es_run_pending *pending, uint
                inputs->size_bytes);
     message->request = (es_request){
         .id = (uint64_t)pending->generation << 32 | index,
-        .when_ns = pending->arrival_ns,
+        .when_ns = pending->leaves_ns,
         .link_bytes = inputs->size_bytes,
         .route = (uint32_t)pending->routing,
         .destination = route->stages[0].node,
+        .turn = pending->turn,
         .payload_bytes = (uint32_t)inputs->size_bytes,
     };
     return message;
@@ -248,6 +249,20 @@ static void send_request(es_run *run, uint32_t index)
         es_run_watch(run, entry);
 }
 
+/* As the caller wishes, but never before its arrival. */
+static void find_turn(const es_run *run, es_run_pending *next)
+{
+    next->leaves_ns = next->arrival_ns;
+    if (run->opts.turn == NULL || !next->recorded)
+        return;
+    es_run_turn wished =
+        run->opts.turn(run->opts.context, (es_class_id){next->class_id}, next->sequence);
+    double most_s = run->duration_s + run->opts.grace_s;
+    next->turn = wished.turn;
+    if (wished.leaves_s > es_s_from_ns(next->arrival_ns - run->time_0_ns))
+        next->leaves_ns = run->time_0_ns + es_ns_from_s(fmin(wished.leaves_s, most_s));
+}
+
 static es_status arrive(es_run *run, uint32_t c, es_error *err)
 {
     es_run_class *class = &run->classes[c];
@@ -272,7 +287,10 @@ static es_status arrive(es_run *run, uint32_t c, es_error *err)
     uint32_t index = 0;
     ES_TRY(pending_take(run, &index, err));
     next.generation = run->pending.items[index].generation;
+    find_turn(run, &next);
     run->pending.items[index] = next;
+    if (next.leaves_ns > next.arrival_ns)
+        return es_hold_push(&run->hold, run->arena, next.leaves_ns, index, err);
     send_request(run, index);
     return ES_OK;
 }
@@ -294,25 +312,40 @@ static void step(es_run *run, es_run_class *class)
     class->next_ns = at_ns < es_ns_from_s(run->duration_s) ? at_ns : INT64_MAX;
 }
 
-/* Sends what is due until then; *out_next_ns: when more is. */
+/* The class whose request comes next, and when; INT64_MAX: none any more. */
+static uint32_t next_class(const es_run *run, int64_t *out_ns)
+{
+    uint32_t first = 0;
+    *out_ns = INT64_MAX;
+    for (uint32_t c = 0; c < run->scenario->class_count; c++) {
+        if (run->classes[c].next_ns < *out_ns) {
+            *out_ns = run->classes[c].next_ns;
+            first = c;
+        }
+    }
+    if (*out_ns != INT64_MAX)
+        *out_ns += run->time_0_ns;
+    return first;
+}
+
+/* Sends what is due until then, in order of time, as entry nodes need it; *out_next_ns: when more
+ * is. */
 static es_status send_due(es_run *run, int64_t until_ns, int64_t *out_next_ns, es_error *err)
 {
     for (;;) {
-        uint32_t first = 0;
-        for (uint32_t c = 1; c < run->scenario->class_count; c++) {
-            if (run->classes[c].next_ns < run->classes[first].next_ns)
-                first = c;
-        }
-        if (run->scenario->class_count == 0 || run->classes[first].next_ns == INT64_MAX) {
-            *out_next_ns = INT64_MAX;
+        int64_t arrival_ns = 0;
+        uint32_t c = next_class(run, &arrival_ns);
+        int64_t held_ns = es_hold_next_ns(&run->hold);
+        int64_t first_ns = held_ns < arrival_ns ? held_ns : arrival_ns;
+        *out_next_ns = first_ns == INT64_MAX ? INT64_MAX : first_ns - LEAD_NS;
+        if (*out_next_ns == INT64_MAX || *out_next_ns > until_ns)
             return ES_OK;
+        if (held_ns < arrival_ns) {
+            send_request(run, es_hold_pop(&run->hold));
+            continue;
         }
-        int64_t due_ns = run->time_0_ns + run->classes[first].next_ns - LEAD_NS;
-        *out_next_ns = due_ns;
-        if (due_ns > until_ns)
-            return ES_OK;
-        ES_TRY(arrive(run, first, err));
-        step(run, &run->classes[first]);
+        ES_TRY(arrive(run, c, err));
+        step(run, &run->classes[c]);
     }
 }
 

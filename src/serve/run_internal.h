@@ -77,7 +77,28 @@ typedef struct es_run_pending {
     size_t routing;
     uint64_t sequence;
     int64_t arrival_ns; /* intended */
+    int64_t leaves_ns;  /* its origin: arrival_ns or later */
+    uint32_t turn;      /* 0: none */
 } es_run_pending;
+
+/* ---- hold.c: requests that may not leave yet ---- */
+
+typedef struct es_held {
+    int64_t leaves_ns;
+    uint64_t number; /* in order of coming: decides between equal times */
+    uint32_t index;  /* of the request */
+} es_held;
+
+typedef struct es_hold {
+    ES_ARRAY(es_held) heap;
+    uint64_t pushed;
+} es_hold;
+
+/* O(log n), as es_hold_pop. */
+es_status es_hold_push(es_hold *hold, es_arena *arena, int64_t leaves_ns, uint32_t index,
+                       es_error *err) ES_MUST_CHECK;
+int64_t es_hold_next_ns(const es_hold *hold); /* INT64_MAX: none */
+uint32_t es_hold_pop(es_hold *hold);          /* the index of the next; there must be one */
 
 /* Which way the next request of a class goes: the option furthest behind its share. */
 typedef struct es_run_class {
@@ -113,6 +134,7 @@ typedef struct es_run {
     ES_ARRAY(es_run_pending) pending;
     ES_ARRAY(uint32_t) pending_free;
     size_t pending_count; /* in use */
+    es_hold hold;         /* of these, what has not left its origin */
     es_outcome_recorder *recorder;
     int64_t time_0_ns;
     uint32_t boundary_count; /* ends of slots, and time 0 */

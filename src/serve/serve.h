@@ -45,6 +45,14 @@ typedef struct es_run_answer {
     size_t output_bytes;
 } es_run_answer;
 
+typedef struct es_run_turn {
+    double
+        leaves_s;  /* its origin, in seconds from time 0; before its arrival, NAN: at its arrival */
+    uint32_t turn; /* 1, 2, ... among those whose first stage runs on one node, which serves them in
+                      this order however they reach it (one that is lost holds the next up for 50
+                      ms); 0: as it comes */
+} es_run_turn;
+
 typedef struct es_run_opts {
     const char *program;         /* executable that has the verb `node`; required */
     const char *label;           /* of the outcome; default "plan" */
@@ -66,9 +74,12 @@ typedef struct es_run_opts {
      * is told the width, or any variant that it hosts, request by request. SIZE_MAX: refused. NULL:
      * by the plan's shares, as requests of the warm-up always go. */
     size_t (*route)(void *context, es_class_id class_id, uint64_t sequence);
+    /* When and in which order recorded requests are served. Latency counts from the arrival. NULL:
+     * as they arrive. */
+    es_run_turn (*turn)(void *context, es_class_id class_id, uint64_t sequence);
     void (*answered)(void *context, const es_run_answer *answer); /* may be NULL */
     void (*started)(void *context, es_node_id node, int64_t pid); /* may be NULL */
-    void *context;                                                /* of the four */
+    void *context;                                                /* of the five */
 } es_run_opts;
 
 es_run_opts es_run_opts_default(void);

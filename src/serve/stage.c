@@ -112,6 +112,7 @@ es_status es_stage_decide(es_job *job, const es_tensor *outputs, es_error *err)
     }
     job->out->request = job->in->request;
     job->out->request.stages_run = (uint8_t)(k + 1);
+    job->out->request.turn = 0; /* it was that of this node */
     return leaves ? answer(job, exit, err) : go_on(job, outputs, err);
 }
 
