@@ -9,7 +9,7 @@ deps="$root/.deps"
 
 build="gcc cmake ninja-build pkg-config libyaml-dev libjansson-dev libprotobuf-c-dev
     protobuf-c-compiler libonnx-dev coinor-libcbc-dev zlib1g-dev libexpat1-dev ca-certificates
-    libmicrohttpd-dev libgnutls28-dev libcurl4-gnutls-dev"
+    libmicrohttpd-dev libgnutls28-dev libcurl4-gnutls-dev libsqlite3-dev"
 develop="clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 strace libxml2-utils"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
