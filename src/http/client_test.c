@@ -47,7 +47,7 @@ static es_http_server *serve(es_http_server_opts opts)
     return server;
 }
 
-static es_http_client *client_for(uint16_t port, const char *scheme, es_http_client_opts opts)
+static es_http_client *client_for(uint16_t port, const char *scheme, es_http_peer_opts opts)
 {
     char url[64];
     es_http_client *client = NULL;
@@ -67,7 +67,7 @@ static void calls_and_keeps(void **state)
     ES_CLEANUP(es_http_server_done_p) es_http_server *server = serve(es_http_server_opts_default());
     ES_CLEANUP(es_http_client_free_p)
     es_http_client *client =
-        client_for(es_http_server_port(server), "http", es_http_client_opts_default());
+        client_for(es_http_server_port(server), "http", es_http_peer_opts_default());
     ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new((size_t)64 << 20);
     for (size_t i = 0; i < sizeof large; i++)
         large[i] = (char)(i * 7);
@@ -80,7 +80,7 @@ static void calls_and_keeps(void **state)
                              .header_count = 1,
                              .body = large,
                              .body_bytes = size};
-        assert_ok_err(es_http_client_call(client, arena, &call, &reply, &err), err);
+        assert_ok_err(es_http_client_call(client, arena, &call, NULL, &reply, &err), err);
         assert_int_equal(reply.status, 200);
         assert_int_equal(reply.reused, i > 0);
         assert_int_equal(reply.body_bytes, size);
@@ -90,7 +90,7 @@ static void calls_and_keeps(void **state)
     assert_int_equal(es_http_server_stats(server).connections, 1);
     es_http_reply reply = {0};
     es_http_call absent = {.method = ES_HTTP_GET, .path = "/absent"};
-    assert_ok_err(es_http_client_call(client, arena, &absent, &reply, &err), err);
+    assert_ok_err(es_http_client_call(client, arena, &absent, NULL, &reply, &err), err);
     assert_int_equal(reply.status, 404);
     assert_non_null(strstr(reply.body, "{\"error\":\"nothing is at '/absent'\"}"));
     es_http_call oversize = {
@@ -98,7 +98,7 @@ static void calls_and_keeps(void **state)
     static char more[(1 << 20) + 1];
     oversize.body = more;
     oversize.body_bytes = sizeof more;
-    assert_ok_err(es_http_client_call(client, arena, &oversize, &reply, &err), err);
+    assert_ok_err(es_http_client_call(client, arena, &oversize, NULL, &reply, &err), err);
     assert_int_equal(reply.status, 413);
 }
 
@@ -111,34 +111,35 @@ static void tells_failures(void **state)
     ES_CLEANUP(es_http_server_done_p) es_http_server *server = serve(es_http_server_opts_default());
     uint16_t port = es_http_server_port(server);
     ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(1 << 20);
-    es_http_client_opts opts = es_http_client_opts_default();
+    es_http_peer_opts opts = es_http_peer_opts_default();
     opts.body_bytes_max = 10;
     ES_CLEANUP(es_http_client_free_p) es_http_client *client = client_for(port, "http", opts);
     es_http_call call = {.method = ES_HTTP_GET, .path = "/keep", .timeout_s = 0.05};
-    assert_fails(es_http_client_call(client, arena, &call, &reply, &err), ES_ERR_UNAVAILABLE, err,
-                 "timed out");
+    assert_fails(es_http_client_call(client, arena, &call, NULL, &reply, &err), ES_ERR_UNAVAILABLE,
+                 err, "timed out");
     es_http_answer_error(es_queue_pop(kept), 500, "to nobody");
     call.timeout_s = 0;
-    call.stop = &stop;
-    assert_fails(es_http_client_call(client, arena, &call, &reply, &err), ES_ERR_CANCELLED, err,
-                 "GET http://127.0.0.1");
+    assert_fails(es_http_client_call(client, arena, &call, &stop, &reply, &err), ES_ERR_CANCELLED,
+                 err, "GET http://127.0.0.1");
     es_http_request *left = es_queue_try_pop(kept); /* it may have got there */
     if (left != NULL)
         es_http_answer_error(left, 500, "to nobody");
     es_http_call large = {
         .method = ES_HTTP_POST, .path = "/echo", .body = "01234567890", .body_bytes = 11};
-    assert_fails(es_http_client_call(client, arena, &large, &reply, &err), ES_ERR_LIMIT, err, "10");
+    assert_fails(es_http_client_call(client, arena, &large, NULL, &reply, &err), ES_ERR_LIMIT, err,
+                 "10");
     es_http_call bad = {.method = ES_HTTP_GET, .path = "echo"};
-    assert_fails(es_http_client_call(client, arena, &bad, &reply, &err), ES_ERR_ARG, err, "path");
+    assert_fails(es_http_client_call(client, arena, &bad, NULL, &reply, &err), ES_ERR_ARG, err,
+                 "path");
     const es_http_header split = {"X", "a\r\nY: b"};
     bad = (es_http_call){
         .method = ES_HTTP_GET, .path = "/echo", .headers = &split, .header_count = 1};
-    assert_fails(es_http_client_call(client, arena, &bad, &reply, &err), ES_ERR_ARG, err,
+    assert_fails(es_http_client_call(client, arena, &bad, NULL, &reply, &err), ES_ERR_ARG, err,
                  "headers[0]");
     es_http_server_stop(server, 0);
     es_http_call gone = {.method = ES_HTTP_GET, .path = "/absent"};
-    assert_fails(es_http_client_call(client, arena, &gone, &reply, &err), ES_ERR_UNAVAILABLE, err,
-                 "/absent: ");
+    assert_fails(es_http_client_call(client, arena, &gone, NULL, &reply, &err), ES_ERR_UNAVAILABLE,
+                 err, "/absent: ");
     es_http_client *other = NULL;
     opts.url = "ftp://x";
     assert_fails(es_http_client_new(opts, &other, &err), ES_ERR_ARG, err, "ftp://x");
@@ -148,7 +149,7 @@ static void shows_tokens(void **state)
 {
     es_error err = {0};
     es_http_reply reply = {0};
-    es_http_client_opts opts = es_http_client_opts_default();
+    es_http_peer_opts opts = es_http_peer_opts_default();
     es_http_call call = {.method = ES_HTTP_GET, .path = "/secret"};
     (void)state;
     ES_CLEANUP(es_http_server_done_p) es_http_server *server = serve(es_http_server_opts_default());
@@ -158,17 +159,17 @@ static void shows_tokens(void **state)
     opts.token = "0123456789abcdef";
     ES_CLEANUP(es_http_client_free_p)
     es_http_client *known = client_for(es_http_server_port(server), "http", opts);
-    assert_ok_err(es_http_client_call(nobody, arena, &call, &reply, &err), err);
+    assert_ok_err(es_http_client_call(nobody, arena, &call, NULL, &reply, &err), err);
     assert_int_equal(reply.status, 401);
     assert_string_equal(es_http_reply_header(&reply, "WWW-Authenticate"), "Bearer");
-    assert_ok_err(es_http_client_call(known, arena, &call, &reply, &err), err);
+    assert_ok_err(es_http_client_call(known, arena, &call, NULL, &reply, &err), err);
     assert_int_equal(reply.status, 200);
 }
 
 static int status_over_tls(uint16_t port, const certificate *trusted, const certificate *shown,
                            es_error *err)
 {
-    es_http_client_opts opts = es_http_client_opts_default();
+    es_http_peer_opts opts = es_http_peer_opts_default();
     es_http_call call = {
         .method = ES_HTTP_POST, .path = "/echo", .body = "secret", .body_bytes = 6};
     es_http_reply reply = {0};
@@ -179,7 +180,7 @@ static int status_over_tls(uint16_t port, const certificate *trusted, const cert
     }
     ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(1 << 20);
     ES_CLEANUP(es_http_client_free_p) es_http_client *client = client_for(port, "https", opts);
-    if (es_http_client_call(client, arena, &call, &reply, err) != ES_OK)
+    if (es_http_client_call(client, arena, &call, NULL, &reply, err) != ES_OK)
         return 0;
     if (reply.status == 200)
         assert_memory_equal(reply.body, "secret", 6);

@@ -4,9 +4,10 @@
  * Server: init (binds) -> start -> stop (graceful) -> done. One event loop per thread; a handler
  * runs on it and must not block: it answers at once, or keeps the request and answers later from
  * any thread. Everything a client sends is bounded before memory is taken, and in time.
- * Client: one connection with keep-alive; calls block up to their deadline.
+ * Caller: many calls under way to many peers over kept connections, on a thread of its own, on a
+ * server's loops, or by hand. Client: one call at a time; blocks.
  * Units: bytes, seconds (_s). Threads: a server object belongs to one thread; a request may be
- * handed to another thread; a client belongs to one thread at a time.
+ * handed to another thread; calls may be sent from any; a client belongs to one at a time.
  * Errors: ES_ERR_ARG options, ES_ERR_IO files and sockets, ES_ERR_UNAVAILABLE the peer,
  * ES_ERR_LIMIT an answer too large, ES_ERR_CANCELLED by the caller.
  */
@@ -213,11 +214,12 @@ void es_http_request_release(es_http_request *request);
  * does not depend on where a wrong token differs. */
 uint32_t es_http_bearer_roles(const char *authorization, const es_http_token *tokens, size_t count);
 
-/* ---- client ---- */
+/* ---- calling: a peer is a server to be called ---- */
 
-typedef struct es_http_client es_http_client;
+typedef struct es_http_caller es_http_caller;
+typedef struct es_http_peer es_http_peer;
 
-typedef struct es_http_client_opts {
+typedef struct es_http_peer_opts {
     const char *url;              /* "http://host:port" or "https://..."; required; no path */
     const char *ca_file;          /* PEM, whom to trust; NULL: the system's */
     const char *certificate_file; /* PEM, shown to the server; NULL: none */
@@ -225,44 +227,138 @@ typedef struct es_http_client_opts {
     const char *token;        /* sent as a bearer token; NULL: none */
     double connect_timeout_s; /* default 5 */
     double timeout_s;         /* of a call that gives none; default 30 */
-    size_t header_bytes_max;  /* of an answer; default 64 KiB */
-    size_t body_bytes_max;    /* of an answer; default 64 MiB */
-} es_http_client_opts;
+    size_t header_bytes_max;  /* of a reply; default 64 KiB */
+    size_t body_bytes_max;    /* of a reply; default 64 MiB */
+    uint32_t connections_max; /* calls under way at once, per loop, 1..65536; default 64 */
+    uint32_t waiting_max;     /* calls that may wait for one of these; default 256 */
+} es_http_peer_opts;
 
-es_http_client_opts es_http_client_opts_default(void);
+es_http_peer_opts es_http_peer_opts_default(void);
 
-/* Connects with the first call. Proxies of the environment are not used, redirections not
- * followed; certificate and host name of an https server are always checked. */
-es_status es_http_client_new(es_http_client_opts opts, es_http_client **out_client,
-                             es_error *err) ES_MUST_CHECK;
-void es_http_client_free(es_http_client *client);
-void es_http_client_free_p(es_http_client **client); /* for ES_CLEANUP */
+typedef struct es_http_call_id {
+    uint64_t value; /* 0: none; never used again */
+} es_http_call_id;
+
+typedef struct es_http_result es_http_result;
+
+/* Called on the caller's loop, exactly once for every accepted call. Must not block; may send
+ * other calls and answer requests. The result is valid until it returns. */
+typedef void es_http_called(void *context, const es_http_result *result);
 
 typedef struct es_http_call {
     es_http_method method;
     const char *path; /* begins with '/', percent-encoded */
     const es_http_header *headers;
     size_t header_count;
-    const void *body;
+    const void *body; /* not copied: borrowed until the call has ended */
     size_t body_bytes;
-    double timeout_s;            /* for the whole call; 0: the client's */
-    volatile sig_atomic_t *stop; /* non-zero ends the call (looked at once a second or when bytes
-                                    move); may be NULL */
+    double timeout_s; /* from sending to the end of the reply, waiting included; 0: the peer's */
+    bool repeatable;  /* may be sent once more when a kept connection turns out dead before a byte
+                         of the reply has come */
+    es_http_called *called; /* of es_http_call_send */
+    void *context;
 } es_http_call;
 
 typedef struct es_http_reply {
     int status; /* any HTTP status is a reply, not an error */
     const es_http_header *headers;
     size_t header_count;
-    const void *body; /* a terminator behind it */
+    const void *body; /* a terminator behind it; aligned for any type */
     size_t body_bytes;
     bool reused; /* the connection was there already */
 } es_http_reply;
 
-/* Sends and waits for the whole reply. The reply lives in arena. A kept connection that the server
- * had closed is replaced and the call sent once more, when not a byte of an answer had come. */
+typedef enum es_http_end {
+    ES_HTTP_END_REPLY,     /* a whole reply, of any HTTP status: the only ES_OK */
+    ES_HTTP_END_UNREACHED, /* no connection: the server has seen nothing of the call */
+    ES_HTTP_END_BROKEN,    /* it may have seen it; the connection ended or did not speak HTTP */
+    ES_HTTP_END_LATE,      /* the time was over */
+    ES_HTTP_END_OVERSIZE,  /* the reply is larger than allowed */
+    ES_HTTP_END_CANCELLED, /* by es_http_call_cancel, or the caller ended */
+    ES_HTTP_END_REFUSED,   /* by ourselves: too many calls wait for this peer, or no memory */
+    ES_HTTP_END_COUNT
+} es_http_end;
+
+struct es_http_result {
+    es_http_end end;
+    es_status status;    /* UNAVAILABLE, LIMIT, CANCELLED, NOMEM; ARG: the peer's TLS files */
+    const es_error *why; /* names method and address; empty with a reply */
+    es_http_reply reply; /* zeros without one */
+    void *own;           /* the module's */
+};
+
+/* Takes the reply's body over, which then stays where it is until es_http_body_free: with both an
+ * answer can pass it on uncopied. NULL when there is none. Once per result. */
+void *es_http_result_keep_body(const es_http_result *result);
+void es_http_body_free(void *kept);
+
+/* ---- caller: many calls at once, to many peers, on one loop per thread ---- */
+
+typedef struct es_http_caller_opts {
+    bool by_hand;             /* no thread of its own: es_http_caller_run does the work */
+    uint32_t calls_max;       /* under way and waiting, per loop, 1..65536; default 1024 */
+    uint32_t connections_max; /* to all peers, per loop, at rest or not; above, the longest at rest
+                                 is closed. 1..65536; default 256 */
+    double idle_timeout_s;    /* a connection that has rested longer is not used again; below what
+                                 servers allow; default 50 */
+} es_http_caller_opts;
+
+es_http_caller_opts es_http_caller_opts_default(void);
+
+/* With a thread of its own, or by hand. */
+es_status es_http_caller_new(es_http_caller_opts opts, es_http_caller **out_caller,
+                             es_error *err) ES_MUST_CHECK;
+/* Ends what is under way (CANCELLED), waits for the callbacks. Not from a callback; NULL is fine.
+ */
+void es_http_caller_free(es_http_caller *caller);
+void es_http_caller_free_p(es_http_caller **caller); /* for ES_CLEANUP */
+
+/* A caller on the server's own loops: a call that a handler sends runs on the handler's loop, and
+ * so does its callback: no thread is switched. Between init and start of the server, once; it
+ * belongs to the server. When the server stops, calls left after the grace end CANCELLED. by_hand
+ * is ignored. */
+es_status es_http_server_caller(es_http_server *server, es_http_caller_opts opts,
+                                es_http_caller **out_caller, es_error *err) ES_MUST_CHECK;
+
+/* By hand: waits until something happens, at most until until_ns of the machine's monotonic clock
+ * (in the past: does not wait), does what is due, calls callbacks. One thread at a time. */
+void es_http_caller_run(es_http_caller *caller, int64_t until_ns);
+
+/* Options are checked and copied; TLS files are read when a connection is made. Any thread. */
+es_status es_http_peer_new(es_http_caller *caller, es_http_peer_opts opts, es_http_peer **out_peer,
+                           es_error *err) ES_MUST_CHECK;
+/* Calls under way go on. Not needed before the caller's end; may come after it. NULL is fine. */
+void es_http_peer_unref(es_http_peer *peer);
+
+/* Any thread. From a loop of the caller the call starts there, else on the loops in turn. Copies
+ * path and headers. ES_ERR_ARG a malformed call, ES_ERR_UNAVAILABLE calls_max are under way or the
+ * caller has ended: then called is not called. out_id may be NULL. */
+es_status es_http_call_send(es_http_peer *peer, const es_http_call *call, es_http_call_id *out_id,
+                            es_error *err) ES_MUST_CHECK;
+
+/* The call ends soon, CANCELLED unless it had ended; its callback comes as always. Any thread; an
+ * id whose call has ended is fine. */
+void es_http_call_cancel(es_http_caller *caller, es_http_call_id id);
+
+/* Calls under way and waiting now. */
+size_t es_http_caller_count(const es_http_caller *caller);
+
+/* ---- client: one call at a time, over one kept connection; blocks ---- */
+
+typedef struct es_http_client es_http_client;
+
+/* Connects with the first call. Proxies of the environment are not used, redirections not
+ * followed; certificate and host name of an https server are always checked. */
+es_status es_http_client_new(es_http_peer_opts opts, es_http_client **out_client,
+                             es_error *err) ES_MUST_CHECK;
+void es_http_client_free(es_http_client *client);
+void es_http_client_free_p(es_http_client **client); /* for ES_CLEANUP */
+
+/* Sends and waits for the whole reply, which lives in arena. stop (may be NULL): non-zero ends the
+ * call; looked at twenty times a second. */
 es_status es_http_client_call(es_http_client *client, es_arena *arena, const es_http_call *call,
-                              es_http_reply *out_reply, es_error *err) ES_MUST_CHECK;
+                              volatile sig_atomic_t *stop, es_http_reply *out_reply,
+                              es_error *err) ES_MUST_CHECK;
 
 /* First value of a header of the reply, any casing; NULL when absent. */
 const char *es_http_reply_header(const es_http_reply *reply, const char *name);

@@ -33,6 +33,7 @@ es_status es_http_pattern_check(const char *pattern, es_error *err) ES_MUST_CHEC
 
 typedef struct es_http_loop es_http_loop;
 typedef struct es_http_conn es_http_conn;
+typedef struct es_http_core es_http_core;
 
 /* ---- wake.c ---- */
 typedef struct es_http_waker {
@@ -48,6 +49,17 @@ void es_http_waker_ring(es_http_waker *waker);
 void es_http_waker_push(es_http_waker *waker, es_http_request *request);
 es_http_request *es_http_waker_take_all(es_http_waker *waker); /* by next_awake */
 void es_http_waker_hush(es_http_waker *waker);
+
+/* What an event of a loop's epoll is about: one of these, else a socket of its core. */
+#define ES_HTTP_TAG_WAKER UINT64_MAX
+#define ES_HTTP_TAG_LIBRARY (UINT64_MAX - 1)
+
+struct epoll_event;
+
+bool es_http_epoll_add(int epoll_fd, int fd, uint64_t tag); /* for reading */
+/* Events that came until until_ns (INT64_MAX: for ever); 0 also when a signal came. */
+int es_http_epoll_wait(int epoll_fd, struct epoll_event *out, int room, int64_t now_ns,
+                       int64_t until_ns);
 
 /* Who owns a request, and what may still happen to it:
  *   RUNNING    the loop is in it (receiving, or in the handler)
@@ -128,8 +140,11 @@ struct es_http_conn {
 struct es_http_loop {
     es_http_server *server;
     struct MHD_Daemon *daemon;
-    pthread_t thread;
+    int epoll_fd;           /* the library's, the waker's, and the sockets of calls */
+    es_http_core *core;     /* calls of this loop; NULL: none */
+    pthread_t thread, self; /* self: the loop's own word, once begun */
     bool thread_runs;
+    _Atomic bool begun;
     es_http_waker *waker;
     bool again; /* something was resumed that the library has not looked at yet */
     size_t suspended_count;
@@ -151,6 +166,7 @@ struct es_http_server {
     int listen_fd;
     uint16_t port;
     es_http_loop *loops;
+    es_http_caller *caller; /* NULL: none */
     bool started, stopped;
     _Atomic int64_t stop_at_ns; /* INT64_MAX: not stopping */
     _Atomic uint64_t connections, connections_open, requests, handled, refused, late_receiving,
@@ -162,6 +178,23 @@ es_status es_http_loop_init(es_http_loop *loop, es_http_server *server,
                             es_error *err) ES_MUST_CHECK;
 es_status es_http_loop_start(es_http_loop *loop, es_error *err) ES_MUST_CHECK;
 void es_http_loop_done(es_http_loop *loop); /* joins */
+
+/* Is this the loop's own thread? Any thread may ask. */
+bool es_http_loop_is_here(const es_http_loop *loop);
+
+/* ---- core.c: the calls of one loop, whose thread alone may use it but for what calling.h says.
+ * Begin; then for each turn of the loop: events, one step, wait until due; at the end close, which
+ * ends every call. ---- */
+es_status es_http_core_new(const es_http_caller_opts *opts, uint32_t number, int epoll_fd,
+                           es_http_waker *waker, es_http_core **out_core,
+                           es_error *err) ES_MUST_CHECK;
+void es_http_core_free(es_http_core *core); /* closes first when that was not done */
+void es_http_core_begin(es_http_core *core);
+bool es_http_core_is_here(const es_http_core *core); /* any thread */
+void es_http_core_event(es_http_core *core, int fd, uint32_t events);
+void es_http_core_step(es_http_core *core);
+int64_t es_http_core_due_ns(const es_http_core *core); /* INT64_MAX: only events matter */
+void es_http_core_close(es_http_core *core);
 
 /* ---- connection.c: what the library calls ---- */
 void es_http_on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,

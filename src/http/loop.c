@@ -3,8 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,7 +22,7 @@ static struct MHD_Daemon *daemon_start(es_http_loop *loop)
     struct MHD_OptionItem tls[5];
     size_t count = 0;
     /* Room for the request's head, the answer's head, and reading ahead in a body. */
-    size_t memory = opts->header_bytes_max + opts->target_bytes_max + (size_t)48 * 1024;
+    size_t memory = opts->header_bytes_max + opts->target_bytes_max + (size_t)80 * 1024;
     if (server->certificate_pem != NULL) {
         flags |= MHD_USE_TLS;
         tls[count++] =
@@ -79,23 +78,24 @@ static bool stop_step(es_http_loop *loop, int64_t now_ns)
 
 /* ---- the loop ---- */
 
-static int wait_ms(es_http_loop *loop, int64_t now_ns)
+/* When the library wants to run though nothing comes; 0: now. */
+static int64_t library_due_ns(es_http_loop *loop, int64_t now_ns)
 {
-    enum { STOPPING_MS = 10 };
-    MHD_UNSIGNED_LONG_LONG library_ms = 0;
-    int64_t wait = INT_MAX;
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
     if (loop->again)
         return 0;
-    if (MHD_get_timeout(loop->daemon, &library_ms) == MHD_YES && library_ms < INT_MAX)
-        wait = (int64_t)library_ms;
-    if (loop->deadline_ns != INT64_MAX) {
-        int64_t left_ns = loop->deadline_ns - now_ns;
-        int64_t left_ms = left_ns <= 0 ? 0 : (left_ns + ES_NS_PER_MS - 1) / ES_NS_PER_MS;
-        wait = left_ms < wait ? left_ms : wait;
-    }
-    if (loop->quiet && wait > STOPPING_MS)
-        wait = STOPPING_MS;
-    return (int)wait;
+    if (MHD_get_timeout(loop->daemon, &wait_ms) != MHD_YES || wait_ms > INT32_MAX)
+        return INT64_MAX;
+    return wait_ms == 0 ? 0 : now_ns + (int64_t)wait_ms * ES_NS_PER_MS;
+}
+
+static int64_t due_ns(const es_http_loop *loop, int64_t library_ns, int64_t now_ns)
+{
+    int64_t due = library_ns < loop->deadline_ns ? library_ns : loop->deadline_ns;
+    int64_t stopping_ns = now_ns + 10 * ES_NS_PER_MS;
+    if (loop->core != NULL && es_http_core_due_ns(loop->core) < due)
+        due = es_http_core_due_ns(loop->core);
+    return loop->quiet && due > stopping_ns ? stopping_ns : due;
 }
 
 static void resume_awake(es_http_loop *loop)
@@ -108,27 +108,62 @@ static void resume_awake(es_http_loop *loop)
     }
 }
 
+/* True when the library has something to read or accept. */
+static bool take_events(es_http_loop *loop, const struct epoll_event *events, int count)
+{
+    bool library = false;
+    for (int i = 0; i < count; i++) {
+        uint64_t tag = events[i].data.u64;
+        if (tag == ES_HTTP_TAG_LIBRARY)
+            library = true;
+        else if (tag == ES_HTTP_TAG_WAKER)
+            es_http_waker_hush(loop->waker);
+        else
+            es_http_core_event(loop->core, (int)tag, events[i].events);
+    }
+    return library;
+}
+
+/* Handlers send calls, the callbacks of calls answer requests: so each has a turn after the other.
+ */
+static void turn(es_http_loop *loop)
+{
+    enum { EVENTS_MAX = 64 };
+    struct epoll_event events[EVENTS_MAX];
+    es_clock *clock = loop->server->clock;
+    int64_t now_ns = es_clock_now_ns(clock);
+    int64_t library_ns = library_due_ns(loop, now_ns);
+    int count = es_http_epoll_wait(loop->epoll_fd, events, EVENTS_MAX, now_ns,
+                                   due_ns(loop, library_ns, now_ns));
+    bool library = take_events(loop, events, count);
+    resume_awake(loop);
+    if (loop->core != NULL)
+        es_http_core_step(loop->core);
+    if (library || loop->again || library_ns == 0 || library_ns <= es_clock_now_ns(clock)) {
+        loop->again = false;
+        (void)MHD_run(loop->daemon); /* fails only for a daemon of another mode */
+        if (loop->core != NULL)
+            es_http_core_step(loop->core);
+    }
+}
+
 static void *run(void *context)
 {
     es_http_loop *loop = context;
-    es_clock *clock = loop->server->clock;
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    struct pollfd watched[2] = {{.fd = info->epoll_fd, .events = POLLIN},
-                                {.fd = loop->waker->fd, .events = POLLIN}};
     bool ended = false;
+    loop->self = pthread_self();
+    atomic_store(&loop->begun, true);
+    if (loop->core != NULL)
+        es_http_core_begin(loop->core);
     while (!ended) {
-        int64_t now_ns = es_clock_now_ns(clock);
-        int ready = poll(watched, 2, wait_ms(loop, now_ns));
-        if (ready > 0 && (watched[1].revents & POLLIN) != 0)
-            es_http_waker_hush(loop->waker);
-        resume_awake(loop);
-        loop->again = false;
-        (void)MHD_run(loop->daemon); /* fails only for a daemon of another mode */
-        now_ns = es_clock_now_ns(clock);
+        turn(loop);
+        int64_t now_ns = es_clock_now_ns(loop->server->clock);
         es_http_deadlines_check(loop, now_ns);
         if (atomic_load(&loop->server->stop_at_ns) != INT64_MAX)
             ended = stop_step(loop, now_ns);
     }
+    if (loop->core != NULL)
+        es_http_core_close(loop->core);
     /* What was resumed must be seen by the library, else it refuses to stop. */
     (void)MHD_run(loop->daemon);
     MHD_stop_daemon(loop->daemon);
@@ -136,13 +171,21 @@ static void *run(void *context)
     return NULL;
 }
 
+bool es_http_loop_is_here(const es_http_loop *loop)
+{
+    return atomic_load(&loop->begun) && pthread_equal(loop->self, pthread_self()) != 0;
+}
+
 /* ---- life ---- */
 
 es_status es_http_loop_init(es_http_loop *loop, es_http_server *server, es_error *err)
 {
-    *loop = (es_http_loop){.server = server, .listen_fd = -1, .deadline_ns = INT64_MAX};
+    *loop =
+        (es_http_loop){.server = server, .listen_fd = -1, .epoll_fd = -1, .deadline_ns = INT64_MAX};
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->waker = es_http_waker_new();
-    if (loop->waker == NULL)
+    if (loop->epoll_fd < 0 || loop->waker == NULL ||
+        !es_http_epoll_add(loop->epoll_fd, loop->waker->fd, ES_HTTP_TAG_WAKER))
         return es_fail(err, ES_ERR_IO, "cannot make an event descriptor: errno %d", errno);
     return ES_OK;
 }
@@ -159,6 +202,12 @@ es_status es_http_loop_start(es_http_loop *loop, es_error *err)
     if (loop->daemon == NULL)
         return es_fail(err, ES_ERR_IO, "the HTTP library does not start: %s", es_error_text(&why));
     loop->listen_fd = -1; /* the daemon's now */
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (!es_http_epoll_add(loop->epoll_fd, info->epoll_fd, ES_HTTP_TAG_LIBRARY)) {
+        MHD_stop_daemon(loop->daemon);
+        loop->daemon = NULL;
+        return es_fail(err, ES_ERR_IO, "cannot watch the HTTP library: errno %d", errno);
+    }
     if (pthread_create(&loop->thread, NULL, run, loop) != 0) {
         MHD_stop_daemon(loop->daemon);
         loop->daemon = NULL;
@@ -176,6 +225,9 @@ void es_http_loop_done(es_http_loop *loop)
     if (loop->listen_fd >= 0)
         (void)close(loop->listen_fd); /* nothing was written to it */
     loop->listen_fd = -1;
+    if (loop->epoll_fd >= 0)
+        (void)close(loop->epoll_fd); /* nothing is lost with it */
+    loop->epoll_fd = -1;
     es_http_waker_unref(loop->waker);
     loop->waker = NULL;
     while (loop->free_requests != NULL) {

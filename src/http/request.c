@@ -247,6 +247,15 @@ static void handler_frees(es_http_request *request)
     es_http_request_destroy(request);
 }
 
+/* A suspended request goes on. */
+static void wake(es_http_waker *waker, es_http_request *request)
+{
+    if (es_http_loop_is_here(request->loop))
+        es_http_request_resume(request);
+    else
+        es_http_waker_push(waker, request);
+}
+
 /* Gives the answer to the connection; the state becomes ANSWERED or STREAMING. When the server has
  * been quicker the answer goes nowhere. */
 static void give(es_http_request *request, struct MHD_Response *response, int status, int after)
@@ -260,7 +269,7 @@ static void give(es_http_request *request, struct MHD_Response *response, int st
         if (!atomic_compare_exchange_weak(&request->state, &was, after))
             continue;
         if (was == ES_HTTP_PARKED) /* it stays there until the loop has seen it */
-            es_http_waker_push(waker, request);
+            wake(waker, request);
         es_http_waker_unref(waker);
         return;
     }
@@ -410,6 +419,6 @@ void es_http_request_wake(es_http_request *request)
 {
     es_http_waker *waker = es_http_waker_ref(request->waker);
     if (atomic_exchange(&request->flow, ES_HTTP_WOKEN) == ES_HTTP_DRY)
-        es_http_waker_push(waker, request);
+        wake(waker, request);
     es_http_waker_unref(waker);
 }

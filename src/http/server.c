@@ -171,7 +171,7 @@ es_status es_http_server_init(es_http_server_opts opts, es_http_server **out_ser
     if (server->loops == NULL)
         return es_fail(err, ES_ERR_NOMEM, "no memory for %u loops", opts.loop_count);
     for (uint32_t i = 0; i < opts.loop_count; i++)
-        server->loops[i] = (es_http_loop){.listen_fd = -1};
+        server->loops[i] = (es_http_loop){.listen_fd = -1, .epoll_fd = -1};
     for (uint32_t i = 0; i < opts.loop_count; i++)
         ES_TRY(es_http_loop_init(&server->loops[i], server, err));
     ES_TRY(listen_on(server, err));
@@ -224,6 +224,7 @@ void es_http_server_done(es_http_server *server)
     es_http_server_stop(server, 0);
     if (server->listen_fd >= 0)
         (void)close(server->listen_fd); /* nothing was written to it */
+    es_http_caller_free(server->caller);
     free(server->loops);
     es_arena_free(server->arena);
     free(server);

@@ -1,13 +1,10 @@
 /* Requests per second and latency of our server beside the library's own minimal server: the same
  * small answer, keep-alive, one server thread, one client thread, loopback. */
 #include "es_bench.h"
+#include "http/testing/http_bench_client.h"
 #include "internal.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { CONNECTIONS = 16, ROUNDS = 7, REQUESTS = 20000, ALONE = 4000 };
 
@@ -20,36 +17,6 @@ typedef struct load {
     size_t request_size;
     double latencies_s[ALONE]; /* with one connection */
 } load;
-
-static int connect_to(uint16_t port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
-        return -1;
-    return fd;
-}
-
-static bool send_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
-        if (sent <= 0)
-            return false;
-        bytes += sent;
-        size -= (size_t)sent;
-    }
-    return true;
-}
-
-/* Answers are small enough to come in one piece on loopback. */
-static bool read_answer(int fd)
-{
-    char bytes[2048];
-    ssize_t got = recv(fd, bytes, sizeof bytes, 0);
-    return got > 12 && memcmp(bytes, "HTTP/1.1 200", 12) == 0;
-}
 
 /* Each connection has one request under way. */
 static bool drive(void *context)

@@ -2,6 +2,8 @@
  * waker outlives it, since a thread may still be on its way out when the loop has ended. */
 #include "internal.h"
 
+#include <errno.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -58,4 +60,26 @@ void es_http_waker_hush(es_http_waker *waker)
 {
     uint64_t ignored = 0;
     (void)!read(waker->fd, &ignored, sizeof ignored); /* empty is fine */
+}
+
+/* ---- waiting ---- */
+
+bool es_http_epoll_add(int epoll_fd, int fd, uint64_t tag)
+{
+    struct epoll_event wanted = {.events = EPOLLIN, .data.u64 = tag};
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &wanted) == 0;
+}
+
+int es_http_epoll_wait(int epoll_fd, struct epoll_event *out, int room, int64_t now_ns,
+                       int64_t until_ns)
+{
+    const int64_t wait_max_ns = 3600 * ES_NS_PER_S;
+    int64_t wait_ns = until_ns <= now_ns ? 0 : until_ns - now_ns;
+    if (until_ns == INT64_MAX || wait_ns > wait_max_ns)
+        wait_ns = wait_max_ns;
+    struct timespec wait = {.tv_sec = wait_ns / ES_NS_PER_S, .tv_nsec = wait_ns % ES_NS_PER_S};
+    int count = epoll_pwait2(epoll_fd, out, room, &wait, NULL);
+    if (count < 0 && errno == ENOSYS) /* before Linux 5.11 */
+        count = epoll_wait(epoll_fd, out, room, (int)((wait_ns + ES_NS_PER_MS - 1) / ES_NS_PER_MS));
+    return count < 0 ? 0 : count;
 }
