@@ -81,9 +81,6 @@ es_status es_stage_run(es_job *job, uint8_t *scratch, int64_t *out_cpu_ns,
  * outputs: of the segment. */
 es_status es_stage_decide(es_job *job, const es_tensor *outputs, es_error *err) ES_MUST_CHECK;
 
-/* Largest class probability of a tensor of f32: softmax unless they are probabilities already. */
-double es_stage_confidence(const float *values, size_t count);
-
 /* ---- workers ---- */
 
 typedef struct es_workers es_workers;

@@ -1,4 +1,5 @@
 #include "node_internal.h"
+#include "pipeline.h"
 
 #include <assert.h>
 #include <math.h>
@@ -21,18 +22,6 @@ int64_t es_stage_service_ns(int64_t cpu_ns, int64_t hold_ns, double slowdown)
     double cold_ns = (double)cpu_ns > warm_ns ? (double)cpu_ns - warm_ns : 0;
     double wanted_ns = (double)hold_ns + cold_ns;
     return wanted_ns < SERVICE_MAX_NS ? (int64_t)llround(wanted_ns) : (int64_t)SERVICE_MAX_NS;
-}
-
-double es_stage_confidence(const float *values, size_t count)
-{
-    double sum = 0;
-    bool within = count > 0;
-    for (size_t i = 0; i < count; i++) {
-        within = within && values[i] >= 0 && values[i] <= 1;
-        sum += (double)values[i];
-    }
-    bool probabilities = within && fabs(sum - 1) < 1e-3;
-    return es_confidence_max_prob(values, count, !probabilities);
 }
 
 /* Puts tensors behind the head of the message: at most what was reserved. */
