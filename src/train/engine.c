@@ -49,7 +49,7 @@ static es_status plain_backward(es_train_engine *engine, const float *const *gra
         es_train_param *param = &engine->params.items[i];
         const float *now = es_plain_gradient(engine->backend, param->layer, param->param);
         for (size_t k = 0; k < param->count; k++)
-            param->gradient[k] = (engine->add ? param->gradient[k] : 0) + now[k];
+            param->gradient[k] = now[k];
     }
     return ES_OK;
 }
@@ -83,7 +83,8 @@ static es_status list_params(es_train_engine *engine, es_error *err)
         }
     }
     engine->gradients = ES_TAKE_ARRAY(engine->arena, float, all->total);
-    if (engine->gradients == NULL)
+    engine->before = ES_TAKE_ARRAY(engine->arena, float, all->total);
+    if (engine->gradients == NULL || engine->before == NULL)
         return es_arena_full(engine->arena, "gradients", err);
     float *at = engine->gradients;
     for (size_t i = 0; i < all->count; at += all->items[i++].count)
@@ -182,8 +183,15 @@ es_status es_train_backward(es_train_engine *engine, const float *const *gradien
 {
     assert(engine->opts.gradients);
     assert(engine->samples > 0);
-    engine->add = add;
-    return engine->ops->backward(engine, gradients, err);
+    assert(engine->training);
+    engine->samples = 0;
+    size_t size = engine->params.total;
+    if (add)
+        memcpy(engine->before, engine->gradients, size * sizeof(float));
+    ES_TRY(engine->ops->backward(engine, gradients, err));
+    for (size_t i = 0; add && i < size; i++)
+        engine->gradients[i] += engine->before[i];
+    return ES_OK;
 }
 
 /* ---- looking ---- */

@@ -115,7 +115,9 @@ static void gradients_add_up(void **state)
     assert_ok_err(es_train_forward(engine, x, 4, ES_TRAIN_LEARN, &err), err);
     assert_ok_err(es_train_backward(engine, both, false, &err), err);
     memcpy(sum, params->items[0].gradient, params->total * sizeof *sum); /* close together */
+    assert_ok_err(es_train_forward(engine, x, 4, ES_TRAIN_LEARN, &err), err);
     assert_ok_err(es_train_backward(engine, one, false, &err), err);
+    assert_ok_err(es_train_forward(engine, x, 4, ES_TRAIN_LEARN, &err), err);
     assert_ok_err(es_train_backward(engine, other, true, &err), err);
     for (size_t i = 0; i < params->total; i++)
         if (!(fabs((double)(params->items[0].gradient[i] - sum[i])) < 1e-5))

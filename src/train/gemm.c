@@ -52,10 +52,11 @@ static void put_tile(size_t rows, size_t width, bool add, es_real sums[ROWS][COL
             c[i * c_step + j] = add ? c[i * c_step + j] + sums[i][j] : sums[i][j];
 }
 
-void es_gemm_plain(bool turn_a, bool turn_b, size_t m, size_t n, size_t k, const es_real *a,
-                   size_t a_step, const es_real *b, size_t b_step, bool add, es_real *c,
-                   size_t c_step)
+void es_gemm_plain(const void *context, bool turn_a, bool turn_b, size_t m, size_t n, size_t k,
+                   const es_real *a, size_t a_step, const es_real *b, size_t b_step, bool add,
+                   es_real *c, size_t c_step)
 {
+    (void)context;
     es_real panel[DEPTH * COLUMNS];
     es_real sums[ROWS][COLUMNS];
     strided left = {a, turn_a ? 1 : a_step, turn_a ? a_step : 1};

@@ -90,8 +90,9 @@ es_status es_train_graph_make(es_arena *arena, const es_nn *nn, bool logits,
                             .output_count = nn->output_count,
                             .needed = ES_TAKE_ARRAY(arena, bool, count),
                             .trained = ES_TAKE_ARRAY(arena, bool, count),
-                            .wanted = ES_TAKE_ARRAY(arena, bool, count)};
-    if (graph.needed == NULL || graph.trained == NULL || graph.wanted == NULL)
+                            .wanted = ES_TAKE_ARRAY(arena, bool, count),
+                            .uses = ES_TAKE_ARRAY(arena, size_t, count)};
+    if (graph.needed == NULL || graph.trained == NULL || graph.wanted == NULL || graph.uses == NULL)
         return es_arena_full(arena, "graph", err);
     if (count == 0 || nn->layers.items[0].kind != ES_NN_INPUT || nn->output_count == 0)
         return es_fail(err, ES_ERR_ARG, "net '%s' must have an input and an output", nn->name);
@@ -99,11 +100,15 @@ es_status es_train_graph_make(es_arena *arena, const es_nn *nn, bool logits,
         es_nn_id id = nn->outputs[k].layer;
         graph.outputs[k] = logits ? behind_softmax(nn, id) : id;
         graph.needed[graph.outputs[k].index] = true;
+        graph.uses[graph.outputs[k].index]++;
     }
     graph.needed[0] = true;
-    for (size_t i = count; i-- > 0;)
-        for (size_t k = 0; graph.needed[i] && k < nn->layers.items[i].input_count; k++)
+    for (size_t i = count; i-- > 0;) {
+        for (size_t k = 0; graph.needed[i] && k < nn->layers.items[i].input_count; k++) {
             graph.needed[nn->layers.items[i].inputs[k].index] = true;
+            graph.uses[nn->layers.items[i].inputs[k].index]++;
+        }
+    }
     for (size_t i = 0; i < count; i++) {
         const es_nn_layer *layer = &nn->layers.items[i];
         graph.trained[i] = graph.needed[i] && has_trained_params(layer);

@@ -24,6 +24,7 @@ typedef struct es_train_graph {
     bool *needed;                        /* [layer] some output needs it */
     bool *trained;                       /* [layer] its parameters get gradients */
     bool *wanted;                        /* [layer] the gradient of its value is needed */
+    size_t *uses;                        /* [layer] by layers that are needed, and as output */
 } es_train_graph;
 
 es_status es_train_graph_make(es_arena *arena, const es_nn *nn, bool logits,
@@ -52,12 +53,12 @@ void es_train_statistics(es_nn_layer *layer, const es_real *mean, const es_real 
 /* ---- gemm.c ---- */
 
 /* c[m, n] = (add: c +) a b, a [m, k] (or [k, m] when turned), b [k, n] (or [n, k]), row-major. */
-typedef void (*es_gemm_fn)(bool turn_a, bool turn_b, size_t m, size_t n, size_t k, const es_real *a,
-                           size_t a_step, const es_real *b, size_t b_step, bool add, es_real *c,
-                           size_t c_step);
-void es_gemm_plain(bool turn_a, bool turn_b, size_t m, size_t n, size_t k, const es_real *a,
-                   size_t a_step, const es_real *b, size_t b_step, bool add, es_real *c,
-                   size_t c_step);
+typedef void (*es_gemm_fn)(const void *context, bool turn_a, bool turn_b, size_t m, size_t n,
+                           size_t k, const es_real *a, size_t a_step, const es_real *b,
+                           size_t b_step, bool add, es_real *c, size_t c_step);
+void es_gemm_plain(const void *context, bool turn_a, bool turn_b, size_t m, size_t n, size_t k,
+                   const es_real *a, size_t a_step, const es_real *b, size_t b_step, bool add,
+                   es_real *c, size_t c_step);
 
 /* ---- plain operators: plain_*.c ---- */
 
@@ -78,6 +79,7 @@ typedef struct es_plain_op {
     es_real *scratch;
     uint64_t seed, step; /* of a dropout's numbers */
     es_gemm_fn gemm;
+    const void *gemm_context;
 } es_plain_op;
 
 typedef struct es_plain_kind {
@@ -141,14 +143,13 @@ struct es_train_engine {
     es_train_engine_opts opts;
     es_train_graph graph;
     es_train_params params;
-    float *gradients;                        /* of params, close together */
+    float *gradients, *before;               /* of params, close together; those added to */
     const float *outputs[ES_NN_OUTPUTS_MAX]; /* of the last forward */
     es_nn_shape output_shapes[ES_NN_OUTPUTS_MAX];
     size_t samples; /* of the last forward; 0: none */
     bool training;  /* of the last forward */
     bool dropout;
     uint64_t step;
-    bool add; /* the backward at work adds to the gradients */
     const es_train_backend_ops *ops;
     void *backend;
 };

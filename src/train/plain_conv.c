@@ -81,7 +81,7 @@ static void conv_forward(const es_plain_op *op)
         size_t group = part % g.groups;
         es_real *out = op->out + part * filters * places(&g);
         patches(&g, op->in[0] + part * in_group, op->scratch);
-        op->gemm(false, false, filters, places(&g), patch_size(&g),
+        op->gemm(op->gemm_context, false, false, filters, places(&g), patch_size(&g),
                  weight + group * filters * patch_size(&g), patch_size(&g), op->scratch, places(&g),
                  false, out, places(&g));
         for (size_t f = 0; bias != NULL && f < filters; f++)
@@ -114,14 +114,15 @@ static void conv_backward(const es_plain_op *op)
         const es_real *gradient = op->out_gradient + part * filters * places(&g);
         if (weight_gradient != NULL) {
             patches(&g, op->in[0] + part * in_group, op->scratch);
-            op->gemm(false, true, filters, size, places(&g), gradient, places(&g), op->scratch,
-                     places(&g), true, weight_gradient + group * filters * size, size);
+            op->gemm(op->gemm_context, false, true, filters, size, places(&g), gradient, places(&g),
+                     op->scratch, places(&g), true, weight_gradient + group * filters * size, size);
         }
         if (bias_gradient != NULL)
             bias_back(gradient, filters, places(&g), bias_gradient + group * filters);
         if (op->in_gradients[0] != NULL) {
-            op->gemm(true, false, size, places(&g), filters, weight + group * filters * size, size,
-                     gradient, places(&g), false, op->scratch, places(&g));
+            op->gemm(op->gemm_context, true, false, size, places(&g), filters,
+                     weight + group * filters * size, size, gradient, places(&g), false,
+                     op->scratch, places(&g));
             patches_back(&g, op->scratch, op->in_gradients[0] + part * in_group);
         }
     }
@@ -135,8 +136,8 @@ static void dense_forward(const es_plain_op *op)
     size_t in = op->in_shapes[0].count;
     size_t out = op->layer->shape.count;
     const es_real *bias = es_plain_param(op, ES_NN_BIAS);
-    op->gemm(false, true, op->samples, out, in, op->in[0], in, es_plain_param(op, ES_NN_WEIGHT), in,
-             false, op->out, out);
+    op->gemm(op->gemm_context, false, true, op->samples, out, in, op->in[0], in,
+             es_plain_param(op, ES_NN_WEIGHT), in, false, op->out, out);
     for (size_t i = 0; bias != NULL && i < op->samples; i++)
         for (size_t f = 0; f < out; f++)
             op->out[i * out + f] += bias[f];
@@ -149,13 +150,13 @@ static void dense_backward(const es_plain_op *op)
     es_real *weight_gradient = es_plain_param_gradient(op, ES_NN_WEIGHT);
     es_real *bias_gradient = es_plain_param_gradient(op, ES_NN_BIAS);
     if (weight_gradient != NULL)
-        op->gemm(true, false, out, in, op->samples, op->out_gradient, out, op->in[0], in, true,
-                 weight_gradient, in);
+        op->gemm(op->gemm_context, true, false, out, in, op->samples, op->out_gradient, out,
+                 op->in[0], in, true, weight_gradient, in);
     for (size_t i = 0; bias_gradient != NULL && i < op->samples; i++)
         for (size_t f = 0; f < out; f++)
             bias_gradient[f] += op->out_gradient[i * out + f];
     if (op->in_gradients[0] != NULL)
-        op->gemm(false, false, op->samples, in, out, op->out_gradient, out,
+        op->gemm(op->gemm_context, false, false, op->samples, in, out, op->out_gradient, out,
                  es_plain_param(op, ES_NN_WEIGHT), in, true, op->in_gradients[0], in);
 }
 

@@ -94,12 +94,14 @@ static void gru_forward(const es_plain_op *op)
     saved at = saved_of(op);
     size_t row = s.samples * s.units;
     turn(op->in[0], s.samples, s.channels, s.steps, false, at.x);
-    op->gemm(false, true, s.steps * s.samples, 3 * s.units, s.channels, at.x, s.channels,
-             es_plain_param(op, ES_NN_WEIGHT), s.channels, false, at.gates, 3 * s.units);
+    op->gemm(op->gemm_context, false, true, s.steps * s.samples, 3 * s.units, s.channels, at.x,
+             s.channels, es_plain_param(op, ES_NN_WEIGHT), s.channels, false, at.gates,
+             3 * s.units);
     memset(at.h, 0, row * sizeof *at.h);
     for (size_t t = 0; t < s.steps; t++) {
-        op->gemm(false, true, s.samples, 3 * s.units, s.units, at.h + t * row, s.units,
-                 es_plain_param(op, ES_NN_RECURRENT), s.units, false, op->scratch, 3 * s.units);
+        op->gemm(op->gemm_context, false, true, s.samples, 3 * s.units, s.units, at.h + t * row,
+                 s.units, es_plain_param(op, ES_NN_RECURRENT), s.units, false, op->scratch,
+                 3 * s.units);
         step_forward(s, es_plain_param(op, ES_NN_BIAS), op->scratch, at.gates + 3 * t * row,
                      at.q + t * row, at.h + t * row, at.h + (t + 1) * row);
     }
@@ -158,23 +160,24 @@ static void gru_backward(const es_plain_op *op)
             dh[i] += op->out_gradient[i * s.steps + t];
         step_backward(s, at.gates + 3 * t * row, at.q + t * row, at.h + t * row, dh,
                       from_x + 3 * t * row, from_h + 3 * t * row);
-        op->gemm(false, false, s.samples, s.units, 3 * s.units, from_h + 3 * t * row, 3 * s.units,
-                 es_plain_param(op, ES_NN_RECURRENT), s.units, true, dh, s.units);
+        op->gemm(op->gemm_context, false, false, s.samples, s.units, 3 * s.units,
+                 from_h + 3 * t * row, 3 * s.units, es_plain_param(op, ES_NN_RECURRENT), s.units,
+                 true, dh, s.units);
     }
     size_t rows = s.steps * s.samples;
     if (weight != NULL)
-        op->gemm(true, false, 3 * s.units, s.channels, rows, from_x, 3 * s.units, at.x, s.channels,
-                 true, weight, s.channels);
+        op->gemm(op->gemm_context, true, false, 3 * s.units, s.channels, rows, from_x, 3 * s.units,
+                 at.x, s.channels, true, weight, s.channels);
     if (recurrent != NULL)
-        op->gemm(true, false, 3 * s.units, s.units, rows, from_h, 3 * s.units, at.h, s.units, true,
-                 recurrent, s.units);
+        op->gemm(op->gemm_context, true, false, 3 * s.units, s.units, rows, from_h, 3 * s.units,
+                 at.h, s.units, true, recurrent, s.units);
     if (bias != NULL) {
         bias_sums(from_x, rows, 3 * s.units, bias);
         bias_sums(from_h, rows, 3 * s.units, bias + 3 * s.units);
     }
     if (op->in_gradients[0] == NULL)
         return;
-    op->gemm(false, false, rows, s.channels, 3 * s.units, from_x, 3 * s.units,
+    op->gemm(op->gemm_context, false, false, rows, s.channels, 3 * s.units, from_x, 3 * s.units,
              es_plain_param(op, ES_NN_WEIGHT), s.channels, false, dx, s.channels);
     turn(dx, s.samples, s.channels, s.steps, true, op->in_gradients[0]);
 }

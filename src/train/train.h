@@ -86,8 +86,8 @@ const float *es_train_output(const es_train_engine *engine, size_t output);
 es_nn_shape es_train_output_shape(const es_train_engine *engine, size_t output);
 
 /* From the gradients of a loss with respect to each output ([samples, shape]; NULL: none) those of
- * the parameters; add: on top of what is there. The pass before must have been this engine's.
- */
+ * the parameters; add: on top of what is there. One backward per forward, which was LEARN or
+ * STATISTICS: memory is used again. */
 es_status es_train_backward(es_train_engine *engine, const float *const *gradients, bool add,
                             es_error *err) ES_MUST_CHECK;
 
