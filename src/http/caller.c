@@ -159,12 +159,20 @@ void es_http_caller_free_p(es_http_caller **caller)
 
 /* ---- calls ---- */
 
-static es_http_core *choose(es_http_caller *caller)
+es_http_core *es_http_caller_core_here(es_http_caller *caller)
 {
     for (size_t i = 0; i < caller->core_count; i++) {
         if (es_http_core_is_here(caller->cores[i]))
             return caller->cores[i];
     }
+    return NULL;
+}
+
+static es_http_core *choose(es_http_caller *caller)
+{
+    es_http_core *here = es_http_caller_core_here(caller);
+    if (here != NULL)
+        return here;
     return caller->cores[atomic_fetch_add(&caller->turn, 1) % caller->core_count];
 }
 

@@ -151,6 +151,9 @@ struct es_http_caller {
     _Atomic bool ending;
 };
 
+/* The core whose loop this thread is; NULL: none of the caller's. */
+es_http_core *es_http_caller_core_here(es_http_caller *caller);
+
 void es_http_library_start(void);
 
 #endif

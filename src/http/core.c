@@ -24,6 +24,7 @@ struct es_http_core {
     es_http_transfer *ended_first, *ended_last;
     int64_t library_due_ns;
     int64_t deadline_ns; /* no live one has an earlier one */
+    es_http_timers timers;
 };
 
 void es_http_core_event(es_http_core *core, int fd, uint32_t events)
@@ -362,6 +363,7 @@ void es_http_core_step(es_http_core *core)
         }
         cut_cancelled(core);
         int64_t now_ns = es_clock_now_ns(core->clock);
+        es_http_timers_fire(&core->timers, now_ns);
         if (core->library_due_ns <= now_ns) {
             int running = 0;
             core->library_due_ns = INT64_MAX; /* unless the library sets it again */
@@ -379,7 +381,19 @@ int64_t es_http_core_due_ns(const es_http_core *core)
 {
     if (core->ended_first != NULL || atomic_load(&core->cancels))
         return 0;
-    return core->library_due_ns < core->deadline_ns ? core->library_due_ns : core->deadline_ns;
+    int64_t due_ns = es_http_timers_due_ns(&core->timers);
+    due_ns = core->library_due_ns < due_ns ? core->library_due_ns : due_ns;
+    return core->deadline_ns < due_ns ? core->deadline_ns : due_ns;
+}
+
+es_http_timers *es_http_core_timers(es_http_core *core)
+{
+    return &core->timers;
+}
+
+bool es_http_core_is_closed(const es_http_core *core)
+{
+    return core->closed;
 }
 
 /* ---- life ---- */
@@ -450,6 +464,8 @@ void es_http_core_close(es_http_core *core)
         cut(core, core->live, ES_HTTP_END_CANCELLED);
     while (core->ended_first != NULL)
         call_back(core);
+    while (es_http_timers_due_ns(&core->timers) != INT64_MAX)
+        es_http_timers_fire(&core->timers, INT64_MAX);
 }
 
 void es_http_core_free(es_http_core *core)
@@ -462,6 +478,7 @@ void es_http_core_free(es_http_core *core)
     if (core->multi != NULL)
         (void)curl_multi_cleanup(core->multi); /* closes the kept connections */
     es_http_sockets_done(&core->sockets);
+    es_http_timers_done(&core->timers);
     free(core->transfers);
     es_http_waker_unref(core->waker);
     free(core);

@@ -218,6 +218,7 @@ uint32_t es_http_bearer_roles(const char *authorization, const es_http_token *to
 
 typedef struct es_http_caller es_http_caller;
 typedef struct es_http_peer es_http_peer;
+typedef struct es_http_core es_http_core; /* private */
 
 typedef struct es_http_peer_opts {
     const char *url;              /* "http://host:port" or "https://..."; required; no path */
@@ -342,6 +343,30 @@ void es_http_call_cancel(es_http_caller *caller, es_http_call_id id);
 
 /* Calls under way and waiting now. */
 size_t es_http_caller_count(const es_http_caller *caller);
+
+/* ---- timers on a caller's loops: later, on the same thread ---- */
+
+typedef struct es_http_timer es_http_timer;
+
+/* The caller's own memory, zeroed at first. */
+struct es_http_timer {
+    void (*fire)(es_http_timer *timer); /* on the loop; may send, answer, set and clear timers */
+    void *context;
+    struct { /* private */
+        es_http_core *core;
+        size_t place; /* 1 + index in the heap; 0: not set */
+        int64_t when_ns;
+    } own;
+};
+
+/* Fires once at when_ns of the machine's monotonic clock (in the past: in the next turn), about 0.1
+ * ms late where the machine is idle. One that is set already is moved. Only on a loop of caller (a
+ * handler, a callback, a timer), and always on the same one for one timer. When the loop ends, what
+ * is set fires at once, so that whoever waits is not forgotten. O(log timers). False, and nothing
+ * is set: no memory. */
+bool es_http_timer_set(es_http_caller *caller, es_http_timer *timer, int64_t when_ns) ES_MUST_CHECK;
+void es_http_timer_clear(es_http_timer *timer); /* not set: fine */
+bool es_http_timer_is_set(const es_http_timer *timer);
 
 /* ---- client: one call at a time, over one kept connection; blocks ---- */
 

@@ -33,7 +33,6 @@ es_status es_http_pattern_check(const char *pattern, es_error *err) ES_MUST_CHEC
 
 typedef struct es_http_loop es_http_loop;
 typedef struct es_http_conn es_http_conn;
-typedef struct es_http_core es_http_core;
 
 /* ---- wake.c ---- */
 typedef struct es_http_waker {
@@ -182,6 +181,17 @@ void es_http_loop_done(es_http_loop *loop); /* joins */
 /* Is this the loop's own thread? Any thread may ask. */
 bool es_http_loop_is_here(const es_http_loop *loop);
 
+/* ---- timer.c: a heap of timers, the earliest first ---- */
+typedef struct es_http_timers {
+    es_http_timer **items;
+    size_t count, capacity;
+} es_http_timers;
+
+int64_t es_http_timers_due_ns(const es_http_timers *timers); /* INT64_MAX: none */
+/* Fires what is due by now_ns, each once, also when it is set again meanwhile. */
+void es_http_timers_fire(es_http_timers *timers, int64_t now_ns);
+void es_http_timers_done(es_http_timers *timers); /* none may be set */
+
 /* ---- core.c: the calls of one loop, whose thread alone may use it but for what calling.h says.
  * Begin; then for each turn of the loop: events, one step, wait until due; at the end close, which
  * ends every call. ---- */
@@ -195,6 +205,8 @@ void es_http_core_event(es_http_core *core, int fd, uint32_t events);
 void es_http_core_step(es_http_core *core);
 int64_t es_http_core_due_ns(const es_http_core *core); /* INT64_MAX: only events matter */
 void es_http_core_close(es_http_core *core);
+es_http_timers *es_http_core_timers(es_http_core *core);
+bool es_http_core_is_closed(const es_http_core *core);
 
 /* ---- connection.c: what the library calls ---- */
 void es_http_on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
