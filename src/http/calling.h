@@ -27,8 +27,6 @@ struct es_http_peer {
     es_http_place *places;     /* [core_count of the caller] */
 };
 
-es_http_peer *es_http_peer_ref(es_http_peer *peer);
-
 /* ---- sockets.c ---- */
 
 typedef struct es_http_socket es_http_socket;
@@ -131,6 +129,16 @@ void es_http_core_give_back(es_http_core *core, es_http_transfer *transfer);
 bool es_http_core_submit(es_http_core *core, es_http_transfer *transfer);
 void es_http_core_cancel(es_http_core *core, uint32_t index, uint64_t id);
 size_t es_http_core_count(const es_http_core *core);
+
+/* ---- task.c: what other threads want done here ---- */
+typedef struct es_http_tasks {
+    _Atomic(es_http_task *) latest;
+} es_http_tasks;
+
+es_http_tasks *es_http_core_tasks(es_http_core *core);
+es_http_waker *es_http_core_waker(es_http_core *core);
+void es_http_tasks_run(es_http_tasks *tasks);
+void es_http_tasks_end(es_http_tasks *tasks); /* runs what is left; nothing more comes in */
 
 /* ---- caller.c ---- */
 

@@ -25,6 +25,7 @@ struct es_http_core {
     int64_t library_due_ns;
     int64_t deadline_ns; /* no live one has an earlier one */
     es_http_timers timers;
+    es_http_tasks tasks;
 };
 
 void es_http_core_event(es_http_core *core, int fd, uint32_t events)
@@ -361,6 +362,7 @@ void es_http_core_step(es_http_core *core)
             next = at->next;
             begin_call(core, at);
         }
+        es_http_tasks_run(&core->tasks);
         cut_cancelled(core);
         int64_t now_ns = es_clock_now_ns(core->clock);
         es_http_timers_fire(&core->timers, now_ns);
@@ -389,6 +391,16 @@ int64_t es_http_core_due_ns(const es_http_core *core)
 es_http_timers *es_http_core_timers(es_http_core *core)
 {
     return &core->timers;
+}
+
+es_http_tasks *es_http_core_tasks(es_http_core *core)
+{
+    return &core->tasks;
+}
+
+es_http_waker *es_http_core_waker(es_http_core *core)
+{
+    return core->waker;
 }
 
 bool es_http_core_is_closed(const es_http_core *core)
@@ -464,6 +476,7 @@ void es_http_core_close(es_http_core *core)
         cut(core, core->live, ES_HTTP_END_CANCELLED);
     while (core->ended_first != NULL)
         call_back(core);
+    es_http_tasks_end(&core->tasks);
     while (es_http_timers_due_ns(&core->timers) != INT64_MAX)
         es_http_timers_fire(&core->timers, INT64_MAX);
 }

@@ -151,6 +151,8 @@ bool es_http_request_query(const es_http_request *request, const char *name, cha
                            size_t room);
 /* The collected body; *out_size 0 when there is none. Aligned for any type. */
 const void *es_http_request_body(const es_http_request *request, size_t *out_size);
+/* The loop that it is on: 0 .. loop_count - 1. */
+uint32_t es_http_request_loop(const es_http_request *request);
 /* When the request line had come, by the machine's monotonic clock. */
 int64_t es_http_request_start_ns(const es_http_request *request);
 /* Roles of the token shown; 0 without. */
@@ -328,6 +330,7 @@ void es_http_caller_run(es_http_caller *caller, int64_t until_ns);
 /* Options are checked and copied; TLS files are read when a connection is made. Any thread. */
 es_status es_http_peer_new(es_http_caller *caller, es_http_peer_opts opts, es_http_peer **out_peer,
                            es_error *err) ES_MUST_CHECK;
+es_http_peer *es_http_peer_ref(es_http_peer *peer);
 /* Calls under way go on. Not needed before the caller's end; may come after it. NULL is fine. */
 void es_http_peer_unref(es_http_peer *peer);
 
@@ -367,6 +370,20 @@ struct es_http_timer {
 bool es_http_timer_set(es_http_caller *caller, es_http_timer *timer, int64_t when_ns) ES_MUST_CHECK;
 void es_http_timer_clear(es_http_timer *timer); /* not set: fine */
 bool es_http_timer_is_set(const es_http_timer *timer);
+
+typedef struct es_http_task es_http_task;
+
+/* Something to do on a loop; the caller's own memory. */
+struct es_http_task {
+    void (*run)(es_http_task *task);
+    void *context;
+    es_http_task *next; /* private */
+};
+
+/* Runs once, soon, on loop `number` of caller (its own thread: 0), after what was posted before it
+ * from the same thread. Any thread. What waits when the loop ends runs then. False: it has ended,
+ * and run will not be called. */
+bool es_http_task_post(es_http_caller *caller, uint32_t number, es_http_task *task) ES_MUST_CHECK;
 
 /* ---- client: one call at a time, over one kept connection; blocks ---- */
 

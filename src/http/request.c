@@ -176,6 +176,11 @@ const void *es_http_request_body(const es_http_request *request, size_t *out_siz
     return request->body;
 }
 
+uint32_t es_http_request_loop(const es_http_request *request)
+{
+    return (uint32_t)(request->loop - request->loop->server->loops);
+}
+
 int64_t es_http_request_start_ns(const es_http_request *request)
 {
     return request->start_ns;

@@ -1,4 +1,4 @@
-/* Timers against a plain list, and on the loops of callers and servers. */
+/* Timers and tasks on the loops of callers and servers. */
 #include "base/rng.h"
 #include "base/text.h"
 #include "calling.h"
@@ -85,6 +85,89 @@ static void fires_what_is_left_at_the_end(void **state)
     assert_int_equal(w.fired, TIMERS);
 }
 
+/* ---- tasks: any thread to any loop ---- */
+
+enum { POSTERS = 3, POSTS = 2000, LOOPS = 2 };
+
+typedef struct posted {
+    es_http_task task;
+    struct poster *poster;
+    uint32_t loop;
+    uint32_t number;
+} posted;
+
+typedef struct poster {
+    es_http_caller *caller;
+    pthread_t thread;
+    posted *posts;
+    uint32_t next[LOOPS]; /* of the posts to a loop, in order */
+    _Atomic uint32_t done;
+} poster;
+
+static void take_post(es_http_task *task)
+{
+    posted *p = task->context;
+    assert_true(es_http_core_is_here(p->poster->caller->cores[p->loop]));
+    assert_int_equal(p->number, p->poster->next[p->loop]++);
+    atomic_fetch_add(&p->poster->done, 1);
+}
+
+static void *post_all(void *context)
+{
+    poster *self = context;
+    uint32_t numbers[LOOPS] = {0};
+    for (uint32_t i = 0; i < POSTS; i++) {
+        posted *p = &self->posts[i];
+        uint32_t loop = i * 7 / 3 % LOOPS;
+        *p = (posted){.task = {.run = take_post, .context = p},
+                      .poster = self,
+                      .loop = loop,
+                      .number = numbers[loop]++};
+        if (!es_http_task_post(self->caller, loop, &p->task))
+            abort();
+    }
+    return NULL;
+}
+
+static void nobody_calls(void *context, es_http_request *request)
+{
+    (void)context;
+    es_http_answer_error(request, 500, "nobody calls");
+}
+
+static void tasks_run_once_in_order(void **state)
+{
+    (void)state;
+    es_error err = {0};
+    es_http_server *server = NULL;
+    es_http_caller *caller = NULL;
+    es_http_server_opts opts = es_http_server_opts_default();
+    const es_http_route route = {.method = ES_HTTP_GET, .path = "/", .handle = nobody_calls};
+    opts.loop_count = LOOPS;
+    opts.routes = &route;
+    opts.route_count = 1;
+    static poster posters[POSTERS];
+    assert_ok_err(es_http_server_init(opts, &server, &err), err);
+    assert_ok_err(es_http_server_caller(server, es_http_caller_opts_default(), &caller, &err), err);
+    assert_ok_err(es_http_server_start(server, &err), err);
+    for (size_t i = 0; i < POSTERS; i++) {
+        posters[i].caller = caller;
+        posters[i].posts = calloc(POSTS, sizeof *posters[i].posts);
+        assert_non_null(posters[i].posts);
+        assert_int_equal(pthread_create(&posters[i].thread, NULL, post_all, &posters[i]), 0);
+    }
+    for (size_t i = 0; i < POSTERS; i++)
+        assert_int_equal(pthread_join(posters[i].thread, NULL), 0);
+    es_http_server_stop(server, 1); /* what waits runs at the latest now */
+    for (size_t i = 0; i < POSTERS; i++)
+        assert_int_equal(atomic_load(&posters[i].done), POSTS);
+    es_http_task late = {.run = NULL};
+    assert_false(es_http_task_post(caller, 0, &late));
+    for (size_t i = 0; i < POSTERS; i++)
+        free(posters[i].posts);
+    es_http_server_done(server);
+}
+
 /* ---- on a server: an answer that comes later, without a thread ---- */
 
 typedef struct later {
@@ -164,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fires_in_order_what_was_not_cleared),
         cmocka_unit_test(fires_what_is_left_at_the_end),
+        cmocka_unit_test(tasks_run_once_in_order),
         cmocka_unit_test(answers_later_on_the_same_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
