@@ -167,6 +167,7 @@ void es_http_on_completed(void *context, struct MHD_Connection *mhd, void **requ
     if (request == NULL)
         return;
     request->conn->request = NULL;
+    es_http_gone_soon(loop, ES_NS_PER_S);
     const es_http_server_opts *opts = &loop->server->opts;
     es_http_deadline_set(request->conn, after(es_clock_now_ns(loop->server->clock),
                                               opts->idle_timeout_s + opts->receive_timeout_s));

@@ -133,6 +133,7 @@ typedef struct es_http_stats {
     uint64_t refused;             /* answered by the server itself, 4xx and 5xx */
     uint64_t timed_out_receiving; /* 408 */
     uint64_t timed_out_answering; /* 504 */
+    uint64_t gone;                /* while their request was with the handler or streamed */
     uint64_t body_bytes;          /* held now */
 } es_http_stats;
 
@@ -161,6 +162,15 @@ uint32_t es_http_request_roles(const es_http_request *request);
  * the request ends in whatever way. */
 void es_http_request_set_user(es_http_request *request, void *user, void (*release)(void *user));
 void *es_http_request_user(const es_http_request *request);
+
+/* Has the client gone? Looked at about ten times a second; false until then. A client that closes
+ * its side and still waits for the answer looks the same as one that has gone; it gets what is
+ * sent. Until the request is answered. */
+bool es_http_request_gone(const es_http_request *request);
+/* Within the handler: gone(user) is called on the loop, at most once, when the client goes while
+ * the request is with the handler; perhaps while another thread is answering, so what it touches
+ * must live until the release of user. It may answer. */
+void es_http_request_set_gone(es_http_request *request, void (*gone)(void *user));
 
 /* Only within the handler (the headers go when a stopping server closes the connection): the first
  * value of a header, any casing; NULL when absent. */

@@ -97,7 +97,9 @@ struct es_http_request {
     const es_http_route *route;
     es_http_request *next_free, *next_awake;
     es_http_waker *waker;
-    bool suspended;    /* the loop's */
+    bool suspended; /* the loop's, as is gone_seen */
+    bool gone_seen;
+    _Atomic bool gone; /* the client, as far as is known */
     _Atomic int state; /* es_http_state */
     _Atomic int flow;  /* es_http_flow, of a streamed answer */
     _Atomic bool cut;  /* a streamed answer is to fail at its next read */
@@ -124,6 +126,7 @@ struct es_http_request {
     unsigned response_status, own_status;
     void *user;
     void (*user_release)(void *user);
+    void (*user_gone)(void *user);
 };
 
 struct es_http_conn {
@@ -152,6 +155,11 @@ struct es_http_loop {
     int64_t deadline_ns; /* no connection has an earlier one */
     es_http_request *free_requests;
     size_t free_count;
+    int64_t now_ns;     /* when this turn began */
+    int64_t look_at_ns; /* when to look next for clients that have gone */
+    struct pollfd *look;
+    es_http_conn **look_conns;
+    size_t look_capacity;
     bool quiet;            /* listens no more */
     bool refusing;         /* past the grace: no handler is called */
     es_error *start_error; /* where the library's complaints go while starting */
@@ -169,7 +177,7 @@ struct es_http_server {
     bool started, stopped;
     _Atomic int64_t stop_at_ns; /* INT64_MAX: not stopping */
     _Atomic uint64_t connections, connections_open, requests, handled, refused, late_receiving,
-        late_answering, bodies;
+        late_answering, gone, bodies;
 };
 
 /* ---- loop.c ---- */
@@ -220,6 +228,11 @@ void es_http_on_completed(void *context, struct MHD_Connection *mhd, void **requ
 /* Ends what is overdue and gives the next deadline. */
 void es_http_deadlines_check(es_http_loop *loop, int64_t now_ns);
 void es_http_deadline_set(es_http_conn *conn, int64_t deadline_ns);
+
+/* ---- gone.c: clients that go unseen by the library ---- */
+#define ES_HTTP_LOOK_BUSY_NS (100 * ES_NS_PER_MS)
+void es_http_gone_check(es_http_loop *loop, int64_t now_ns);
+void es_http_gone_soon(es_http_loop *loop, int64_t wait_ns); /* looks at the latest then */
 
 /* ---- accept.c: may this request come in? ---- */
 

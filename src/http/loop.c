@@ -92,6 +92,8 @@ static int64_t library_due_ns(es_http_loop *loop, int64_t now_ns)
 static int64_t due_ns(const es_http_loop *loop, int64_t library_ns, int64_t now_ns)
 {
     int64_t due = library_ns < loop->deadline_ns ? library_ns : loop->deadline_ns;
+    if (loop->look_at_ns < due)
+        due = loop->look_at_ns;
     int64_t stopping_ns = now_ns + 10 * ES_NS_PER_MS;
     if (loop->core != NULL && es_http_core_due_ns(loop->core) < due)
         due = es_http_core_due_ns(loop->core);
@@ -133,6 +135,7 @@ static void turn(es_http_loop *loop)
     es_clock *clock = loop->server->clock;
     int64_t now_ns = es_clock_now_ns(clock);
     int64_t library_ns = library_due_ns(loop, now_ns);
+    loop->now_ns = now_ns;
     int count = es_http_epoll_wait(loop->epoll_fd, events, EVENTS_MAX, now_ns,
                                    due_ns(loop, library_ns, now_ns));
     bool library = take_events(loop, events, count);
@@ -159,6 +162,7 @@ static void *run(void *context)
         turn(loop);
         int64_t now_ns = es_clock_now_ns(loop->server->clock);
         es_http_deadlines_check(loop, now_ns);
+        es_http_gone_check(loop, now_ns);
         if (atomic_load(&loop->server->stop_at_ns) != INT64_MAX)
             ended = stop_step(loop, now_ns);
     }
@@ -180,8 +184,11 @@ bool es_http_loop_is_here(const es_http_loop *loop)
 
 es_status es_http_loop_init(es_http_loop *loop, es_http_server *server, es_error *err)
 {
-    *loop =
-        (es_http_loop){.server = server, .listen_fd = -1, .epoll_fd = -1, .deadline_ns = INT64_MAX};
+    *loop = (es_http_loop){.server = server,
+                           .listen_fd = -1,
+                           .epoll_fd = -1,
+                           .deadline_ns = INT64_MAX,
+                           .look_at_ns = INT64_MAX};
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->waker = es_http_waker_new();
     if (loop->epoll_fd < 0 || loop->waker == NULL ||
@@ -230,6 +237,10 @@ void es_http_loop_done(es_http_loop *loop)
     loop->epoll_fd = -1;
     es_http_waker_unref(loop->waker);
     loop->waker = NULL;
+    free(loop->look);
+    free(loop->look_conns);
+    loop->look = NULL;
+    loop->look_conns = NULL;
     while (loop->free_requests != NULL) {
         es_http_request *request = loop->free_requests;
         loop->free_requests = request->next_free;

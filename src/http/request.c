@@ -108,6 +108,7 @@ void es_http_request_suspend(es_http_request *request)
 {
     request->suspended = true;
     request->loop->suspended_count++;
+    es_http_gone_soon(request->loop, ES_HTTP_LOOK_BUSY_NS);
     MHD_suspend_connection(request->mhd);
 }
 
@@ -195,6 +196,16 @@ void es_http_request_set_user(es_http_request *request, void *user, void (*relea
 {
     request->user = user;
     request->user_release = release;
+}
+
+void es_http_request_set_gone(es_http_request *request, void (*gone)(void *user))
+{
+    request->user_gone = gone;
+}
+
+bool es_http_request_gone(const es_http_request *request)
+{
+    return atomic_load(&request->gone);
 }
 
 void *es_http_request_user(const es_http_request *request)

@@ -245,6 +245,7 @@ es_http_stats es_http_server_stats(const es_http_server *server)
         .refused = atomic_load(&server->refused),
         .timed_out_receiving = atomic_load(&server->late_receiving),
         .timed_out_answering = atomic_load(&server->late_answering),
+        .gone = atomic_load(&server->gone),
         .body_bytes = atomic_load(&server->bodies),
     };
 }

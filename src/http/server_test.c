@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 static char answer[PEER_ANSWER_MAX];
@@ -13,7 +14,7 @@ typedef struct world {
     es_http_server *server;
     uint16_t port;
     es_queue *kept; /* requests that wait for the test's own answer */
-    _Atomic int released;
+    _Atomic int released, gone;
     size_t taken_bytes;
     _Atomic int supply; /* pieces that the stream may give */
     es_http_request *streaming;
@@ -62,10 +63,17 @@ static void note_release(void *user)
     atomic_fetch_add(&w->released, 1);
 }
 
+static void note_gone(void *user)
+{
+    world *w = user;
+    atomic_fetch_add(&w->gone, 1);
+}
+
 static void keep(void *context, es_http_request *request)
 {
     world *w = context;
     es_http_request_set_user(request, w, note_release);
+    es_http_request_set_gone(request, note_gone);
     assert_true(es_queue_try_push(w->kept, request));
 }
 
@@ -374,6 +382,70 @@ static void survives_aborted_clients(void **state)
     world_end(w);
 }
 
+/* Closed, or reset, while the request is with its handler: told once, and the answer may still be
+ * given. A client that only closes its own side looks the same and is answered. */
+static void notices_clients_that_go(void **state)
+{
+    (void)state;
+    world *w = world_make(NULL);
+    for (int way = 0; way < 3; way++) {
+        struct linger hard = {.l_onoff = way == 1};
+        int fd = peer_connect(w->port);
+        assert_true(peer_send(fd, "GET /keep HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        es_http_request *request = es_queue_pop(w->kept);
+        assert_false(es_http_request_gone(request));
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+        if (way == 2)
+            assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        else
+            (void)close(fd);
+        while (atomic_load(&w->gone) != way + 1)
+            (void)sched_yield();
+        assert_true(es_http_request_gone(request));
+        say(request, 200, "still here?");
+        if (way == 2) {
+            (void)peer_read_all(fd, answer, sizeof answer);
+            expect(200, "still here?");
+            (void)close(fd);
+        }
+    }
+    assert_int_equal(es_http_server_stats(w->server).gone, 3);
+    world_end(w);
+}
+
+/* A streamed answer that is dry ends with its reader. */
+static void ends_streams_without_reader(void **state)
+{
+    (void)state;
+    world *w = world_make(NULL);
+    int fd = peer_connect(w->port);
+    assert_true(peer_send(fd, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"));
+    while (!atomic_load(&w->stream_begun))
+        (void)sched_yield();
+    (void)close(fd);
+    while (atomic_load(&w->released) == 0) /* of the stream */
+        (void)sched_yield();
+    es_http_request_release(w->streaming);
+    world_end(w);
+}
+
+/* The end came in the packet of the request: the library alone would wait for the idle timeout. */
+static void ends_kept_connections_of_half_closed_clients(void **state)
+{
+    (void)state;
+    world *w = world_make(NULL);
+    int on = 1;
+    int fd = peer_connect(w->port);
+    /* corked, the request leaves with the end */
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on), 0);
+    assert_true(peer_send(fd, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    (void)peer_read_all(fd, answer, sizeof answer); /* fails after 10 s; the timeout is 60 */
+    expect(200, "\r\n\r\nhello");
+    (void)close(fd);
+    world_end(w);
+}
+
 static void ends_slow_clients(void **state)
 {
     static const char *const SLOW[] = {
@@ -668,14 +740,25 @@ static void checks_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_by_route),         cmocka_unit_test(refuses_with_reason),
-        cmocka_unit_test(refuses_long_heads),       cmocka_unit_test(survives_garbage),
-        cmocka_unit_test(keeps_connections_alive),  cmocka_unit_test(answers_half_closed_clients),
-        cmocka_unit_test(survives_aborted_clients), cmocka_unit_test(ends_slow_clients),
-        cmocka_unit_test(ends_slow_handlers),       cmocka_unit_test(bounds_bodies_together),
-        cmocka_unit_test(streams_answers),          cmocka_unit_test(serves_many_connections),
-        cmocka_unit_test(bounds_connections),       cmocka_unit_test(stops_gracefully),
-        cmocka_unit_test(stops_after_the_grace),    cmocka_unit_test(races_answers_with_stop),
+        cmocka_unit_test(answers_by_route),
+        cmocka_unit_test(refuses_with_reason),
+        cmocka_unit_test(refuses_long_heads),
+        cmocka_unit_test(survives_garbage),
+        cmocka_unit_test(keeps_connections_alive),
+        cmocka_unit_test(answers_half_closed_clients),
+        cmocka_unit_test(survives_aborted_clients),
+        cmocka_unit_test(notices_clients_that_go),
+        cmocka_unit_test(ends_streams_without_reader),
+        cmocka_unit_test(ends_kept_connections_of_half_closed_clients),
+        cmocka_unit_test(ends_slow_clients),
+        cmocka_unit_test(ends_slow_handlers),
+        cmocka_unit_test(bounds_bodies_together),
+        cmocka_unit_test(streams_answers),
+        cmocka_unit_test(serves_many_connections),
+        cmocka_unit_test(bounds_connections),
+        cmocka_unit_test(stops_gracefully),
+        cmocka_unit_test(stops_after_the_grace),
+        cmocka_unit_test(races_answers_with_stop),
         cmocka_unit_test(checks_options),
     };
     cmocka_set_test_filter(getenv("ES_TEST_FILTER")); /* NULL: all */
