@@ -240,6 +240,27 @@ void es_model_build_text(es_model_build *build, const char *name, const char *va
     made->s.data = (uint8_t *)copy;
 }
 
+void es_model_build_texts(es_model_build *build, const char *name, const char *const *values,
+                          size_t count)
+{
+    Onnx__AttributeProto *made =
+        attribute(build, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS);
+    ProtobufCBinaryData *texts =
+        made != NULL ? ES_TAKE_ARRAY(build->arena, ProtobufCBinaryData, count) : NULL;
+    if (made != NULL && texts == NULL)
+        es_build_full(build);
+    for (size_t i = 0; texts != NULL && i < count; i++) {
+        char *copy = es_build_text(build, values[i]);
+        if (copy == NULL)
+            return;
+        texts[i] = (ProtobufCBinaryData){.len = strlen(copy), .data = (uint8_t *)copy};
+    }
+    if (texts == NULL)
+        return;
+    made->n_strings = count;
+    made->strings = texts;
+}
+
 void es_model_build_ints(es_model_build *build, const char *name, const int64_t *values,
                          size_t count)
 {

@@ -42,6 +42,7 @@ static const es_model *two_convs(fixture f)
     es_model_build_ints(f.b, "pads", (const int64_t[]){1, 1, 0, 0}, 4);
     es_model_build_int(f.b, "group", 1);
     es_model_build_text(f.b, "auto_pad", "NOTSET");
+    es_model_build_texts(f.b, "notes", (const char *const[]){"one", ""}, 2);
     es_model_build_node(f.b, "Relu", NULL, "", NAMES("c"), NAMES("r"));
     es_model_build_node(f.b, "Conv", NULL, "second", NAMES("r", "v"), NAMES("y"));
     test_output(f.b, "y");
@@ -68,6 +69,10 @@ static void test_read_nodes(void **state)
     assert_int_equal(es_model_attr_int(model, 2, "group", 7), 7);
     assert_string_equal(es_model_attr_text(model, 0, "auto_pad", "?"), "NOTSET");
     assert_string_equal(es_model_attr_text(model, 2, "auto_pad", "?"), "?");
+    assert_string_equal(es_model_attr_text_at(model, 0, "notes", 0), "one");
+    assert_string_equal(es_model_attr_text_at(model, 0, "notes", 1), "");
+    assert_null(es_model_attr_text_at(model, 0, "notes", 2));
+    assert_null(es_model_attr_text_at(model, 0, "pads", 0));
     assert_true(es_model_attr_float(model, 0, "alpha", 0.5f) == 0.5f);
     assert_null(es_model_attr_ints(model, 2, "pads", &count));
     assert_int_equal(count, 0);

@@ -184,6 +184,9 @@ const int64_t *es_model_attr_ints(const es_model *model, size_t node, const char
                                   size_t *out_count);
 const float *es_model_attr_floats(const es_model *model, size_t node, const char *name,
                                   size_t *out_count);
+/* Text number index of a list; NULL behind its end. */
+const char *es_model_attr_text_at(const es_model *model, size_t node, const char *name,
+                                  size_t index);
 bool es_model_attr_tensor(const es_model *model, size_t node, const char *name,
                           es_model_weight *out_weight);
 
@@ -332,6 +335,8 @@ void es_model_build_node(es_model_build *build, const char *op, const char *doma
 void es_model_build_int(es_model_build *build, const char *name, int64_t value);
 void es_model_build_float(es_model_build *build, const char *name, float value);
 void es_model_build_text(es_model_build *build, const char *name, const char *value);
+void es_model_build_texts(es_model_build *build, const char *name, const char *const *values,
+                          size_t count);
 void es_model_build_ints(es_model_build *build, const char *name, const int64_t *values,
                          size_t count);
 void es_model_build_floats(es_model_build *build, const char *name, const float *values,

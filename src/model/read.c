@@ -59,6 +59,16 @@ const char *es_model_attr_text(const es_model *model, size_t node, const char *n
     return attribute->s.len > 0 ? (const char *)attribute->s.data : "";
 }
 
+const char *es_model_attr_text_at(const es_model *model, size_t node, const char *name,
+                                  size_t index)
+{
+    const Onnx__AttributeProto *attribute = attribute_of(model, node, name);
+    if (attribute == NULL || index >= attribute->n_strings)
+        return NULL;
+    const ProtobufCBinaryData *text = &attribute->strings[index];
+    return text->len > 0 ? (const char *)text->data : "";
+}
+
 const int64_t *es_model_attr_ints(const es_model *model, size_t node, const char *name,
                                   size_t *out_count)
 {
