@@ -142,13 +142,12 @@ void es_nn_net_mobilenet_v2(es_nn_maker *m, const es_nn_wishes *w)
     es_nn_make_classifier(m, w);
 }
 
-/* One convolution that may halve, one with a way past it; no convolution of the way itself. */
-static void half_residual(es_nn_maker *m, size_t number, size_t units, size_t stride)
+/* A convolution, then one with a way past it, which needs no convolution of its own. */
+static void half_residual(es_nn_maker *m, size_t number, size_t units)
 {
     es_nn_make_block(m, (es_nn_block){.name = es_nn_make_name(m, "block", number, "-a"),
                                       .units = units,
                                       .kernel = {3},
-                                      .stride = stride,
                                       .act = ES_NN_RELU});
     es_nn_id in = m->at;
     es_nn_make_block(m, (es_nn_block){.name = es_nn_make_name(m, "block", number, "-b"),
@@ -158,14 +157,18 @@ static void half_residual(es_nn_maker *m, size_t number, size_t units, size_t st
     es_nn_make_plain(m, ES_NN_RELU, es_nn_make_name(m, "block", number, "-relu"));
 }
 
-/* A small one of our own. */
+/* A small one of our own. Halving by pools costs no parameters, and lets convolutions see all
+ * places first; with strides instead it is 1 point worse on clothes of 28 x 28 at the same MACs. */
 void es_nn_net_cnn(es_nn_maker *m, const es_nn_wishes *w)
 {
-    size_t units = es_nn_channels(24, w->width, STEP);
+    size_t units = es_nn_channels(16, w->width, STEP);
     es_nn_make_block(
         m, (es_nn_block){.name = "stem", .units = units, .kernel = {3}, .act = ES_NN_RELU});
-    half_residual(m, 1, es_nn_channels(32, w->width, STEP), 2);
-    half_residual(m, 2, es_nn_channels(64, w->width, STEP), 2);
+    half_residual(m, 1, units);
+    es_nn_make_max_pool(m, "pool1", 2);
+    half_residual(m, 2, es_nn_channels(40, w->width, STEP));
+    es_nn_make_max_pool(m, "pool2", 2);
+    half_residual(m, 3, es_nn_channels(64, w->width, STEP));
     es_nn_make_plain(m, ES_NN_GLOBAL_POOL, "pool");
     es_nn_make_classifier(m, w);
 }
