@@ -6,19 +6,6 @@
 
 #include <math.h>
 
-static es_status give_bias(es_nn *nn, es_nn_layer *layer, es_error *err)
-{
-    if (es_nn_has_bias(layer))
-        return ES_OK;
-    es_nn_param bias = {.role = ES_NN_BIAS, .rank = 1, .count = layer->params[0].dims[0]};
-    bias.dims[0] = bias.count;
-    bias.values = ES_TAKE_ARRAY(nn->arena, float, bias.count);
-    if (bias.values == NULL)
-        return es_arena_full(nn->arena, "folded net", err);
-    layer->params[layer->param_count++] = bias;
-    return ES_OK;
-}
-
 static void fold_values(es_nn_layer *into, es_nn_layer *norm)
 {
     es_nn_param *weight = es_nn_param_of(into, ES_NN_WEIGHT);
@@ -43,7 +30,7 @@ es_status es_nn_fold(es_nn *nn, es_error *err)
         if (!es_nn_is(into))
             continue;
         es_nn_layer *norm = &nn->layers.items[i];
-        ES_TRY(give_bias(nn, &nn->layers.items[into.index], err));
+        ES_TRY(es_nn_give_bias(nn, &nn->layers.items[into.index], err));
         fold_values(&nn->layers.items[into.index], norm);
         ES_TRY(es_nn_replace(nn, (es_nn_id){i}, into, err));
         nn->layers.items[i].input_count = 0; /* no user of the layer any more; sealing drops it */

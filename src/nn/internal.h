@@ -24,6 +24,11 @@ es_status es_nn_push(es_nn *nn, es_nn_layer layer, es_error *err) ES_MUST_CHECK;
 /* Zeroed values for the parameters es_nn_infer named (gamma, variance, factor: ones). */
 es_status es_nn_params_take(es_arena *arena, es_nn_layer *layer, es_error *err) ES_MUST_CHECK;
 
+/* Padding so that ceil(in / stride) places come out, the odd one behind. dim from 0. */
+void es_nn_pad_same(es_nn_window *window, size_t dim, size_t in);
+/* A zeroed bias, unless there is one. */
+es_status es_nn_give_bias(es_nn *nn, es_nn_layer *layer, es_error *err) ES_MUST_CHECK;
+
 /* units and bias that es_nn_infer needs, read back from the layer's parameters. */
 size_t es_nn_units_of(const es_nn_layer *layer);
 bool es_nn_has_bias(const es_nn_layer *layer);

@@ -70,17 +70,6 @@ es_nn_shape es_nn_made_shape(const es_nn_maker *m)
     return es_nn_at(m->nn, m->at)->shape;
 }
 
-void es_nn_pad_same(es_nn_window *window, size_t dim, size_t in)
-{
-    size_t stride = window->stride[dim] > 0 ? window->stride[dim] : 1;
-    size_t dilation = window->dilation[dim] > 0 ? window->dilation[dim] : 1;
-    size_t kernel = window->kernel[dim] > 0 ? window->kernel[dim] : 1;
-    size_t last = (in - 1) / stride * stride + dilation * (kernel - 1) + 1; /* end of last window */
-    size_t all = last > in ? last - in : 0;
-    window->pad_before[dim] = all / 2;
-    window->pad_after[dim] = all - all / 2;
-}
-
 static const char *joined(es_nn_maker *m, const char *name, const char *suffix)
 {
     es_error why = {0};

@@ -52,9 +52,6 @@ void es_nn_make_block(es_nn_maker *m, es_nn_block block);
 
 es_nn_shape es_nn_made_shape(const es_nn_maker *m); /* of `at` */
 
-/* Padding so that ceil(in / stride) places come out, the odd one behind. dim from 0. */
-void es_nn_pad_same(es_nn_window *window, size_t dim, size_t in);
-
 /* channels * width to the nearest multiple of step, at least step, never below 90 % of it. */
 size_t es_nn_channels(double channels, double width, size_t step);
 

@@ -117,9 +117,17 @@ typedef struct es_nn_layer {
     bool frozen; /* parameters are not trained; a batch norm uses its running statistics */
 } es_nn_layer;
 
+/* How an output's dimensions lie in the ONNX file; inside, channels are first. */
+typedef enum es_nn_layout {
+    ES_NN_CHANNELS_FIRST, /* [batch, channels, rows, columns] */
+    ES_NN_CHANNELS_LAST,  /* [batch, rows, columns, channels] */
+    ES_NN_PLACES          /* [batch, rows * columns, channels], as detectors have it */
+} es_nn_layout;
+
 typedef struct es_nn_output {
     const char *name;
     es_nn_id layer;
+    es_nn_layout layout; /* es_nn_output_add: channels first */
 } es_nn_output;
 
 typedef struct es_nn {
@@ -180,8 +188,9 @@ es_status es_nn_from_spec(es_arena *arena, const es_doc *spec, uint64_t seed, es
 
 /* One float input whose first dimension is the batch, operators that have a layer kind above (also
  * as exporters write them: MatMul + Add, Clip as ReLU6, Pad before Conv, Reshape as flatten,
- * Transposes around convolutions that cancel, Identity, Constant, HardSigmoid * x). Errors list
- * the first node that has none. The file's values stay exactly. */
+ * Transposes around convolutions that cancel, Identity, Constant, HardSigmoid * x), opset 7 or
+ * newer. The file's values stay exactly; a layer has the name of the ONNX value it makes. Errors:
+ * ES_ERR_UNSUPPORTED with the first node that no layer kind computes. */
 es_status es_nn_from_model(es_arena *arena, const es_model *model, es_nn **out_nn,
                            es_error *err) ES_MUST_CHECK;
 

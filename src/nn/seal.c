@@ -33,8 +33,10 @@ es_status es_nn_copy(es_arena *arena, const es_nn *nn, es_nn **out_nn, es_error 
     copy->channels_last = nn->channels_last;
     for (size_t i = 0; i < nn->layers.count; i++)
         ES_TRY(es_nn_push(copy, nn->layers.items[i], err));
-    for (size_t i = 0; i < nn->output_count; i++)
+    for (size_t i = 0; i < nn->output_count; i++) {
         ES_TRY(es_nn_output_add(copy, nn->outputs[i].name, nn->outputs[i].layer, err));
+        copy->outputs[i].layout = nn->outputs[i].layout;
+    }
     *out_nn = copy;
     return ES_OK;
 }

@@ -141,6 +141,17 @@ static es_status slide_all(es_nn_layer *layer, es_nn_shape in, size_t channels, 
     return set_shape(layer, in.rank, dims, err);
 }
 
+void es_nn_pad_same(es_nn_window *window, size_t dim, size_t in)
+{
+    size_t stride = window->stride[dim] > 0 ? window->stride[dim] : 1;
+    size_t dilation = window->dilation[dim] > 0 ? window->dilation[dim] : 1;
+    size_t kernel = window->kernel[dim] > 0 ? window->kernel[dim] : 1;
+    size_t last = (in - 1) / stride * stride + dilation * (kernel - 1) + 1; /* end of last window */
+    size_t all = last > in ? last - in : 0;
+    window->pad_before[dim] = all / 2;
+    window->pad_after[dim] = all - all / 2;
+}
+
 /* ---- kinds ---- */
 
 static es_status infer_conv(es_nn_layer *layer, es_nn_shape in, size_t units, bool bias,
@@ -391,4 +402,17 @@ bool es_nn_has_bias(const es_nn_layer *layer)
             return true;
     }
     return false;
+}
+
+es_status es_nn_give_bias(es_nn *nn, es_nn_layer *layer, es_error *err)
+{
+    if (es_nn_has_bias(layer))
+        return ES_OK;
+    es_nn_param bias = {.role = ES_NN_BIAS, .rank = 1, .count = layer->params[0].dims[0]};
+    bias.dims[0] = bias.count;
+    bias.values = ES_TAKE_ARRAY(nn->arena, float, bias.count);
+    if (bias.values == NULL)
+        return es_arena_full(nn->arena, "bias", err);
+    layer->params[layer->param_count++] = bias;
+    return ES_OK;
 }

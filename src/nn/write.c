@@ -39,13 +39,19 @@ static const char *derived(writer *w, const es_nn_layer *layer, const char *suff
     return name != NULL ? name : "";
 }
 
+/* Is the output another arrangement of its layer? */
+static bool is_arranged(const es_nn *nn, const es_nn_output *output)
+{
+    return output->layout != ES_NN_CHANNELS_FIRST && es_nn_at(nn, output->layer)->shape.rank > 1;
+}
+
 static const char *value_name(writer *w, es_nn_id id)
 {
     const es_nn *nn = w->nn;
     const es_nn_layer *layer = es_nn_at(nn, id);
     bool meets = false;
     for (size_t i = 0; i < nn->output_count; i++) {
-        if (nn->outputs[i].layer.index == id.index)
+        if (nn->outputs[i].layer.index == id.index && !is_arranged(nn, &nn->outputs[i]))
             return nn->outputs[i].name;
         meets = meets || strcmp(nn->outputs[i].name, layer->name) == 0;
     }
@@ -350,6 +356,47 @@ static const char *write_input(writer *w)
     return turned;
 }
 
+/* Channels last, perhaps with rows and columns as one dimension. */
+static void write_arranged(writer *w, size_t index, const char *value)
+{
+    const es_nn_output *output = &w->nn->outputs[index];
+    const es_nn_layer *layer = es_nn_at(w->nn, output->layer);
+    const int64_t perm[] = {0, 2, 3, 1};
+    const int64_t series_perm[] = {0, 2, 1};
+    const int64_t dims[] = {0, -1, (int64_t)layer->shape.dims[0]};
+    size_t rank = layer->shape.rank + 1;
+    char suffix[32];
+    (void)snprintf(suffix, sizeof suffix, "turned%zu", index); /* a number fits */
+    const char *node = derived(w, layer, suffix);
+    const char *turned = output->layout == ES_NN_PLACES ? node : output->name;
+    NODE(w, "Transpose", node, turned, value);
+    es_model_build_ints(w->build, "perm", rank == 4 ? perm : series_perm, rank);
+    if (output->layout != ES_NN_PLACES)
+        return;
+    (void)snprintf(suffix, sizeof suffix, "places%zu", index);
+    const char *shape = integers(w, layer, suffix, 1, dims, 3);
+    NODE(w, "Reshape", shape, output->name, turned, shape);
+}
+
+static void write_copy(writer *w, size_t index, const char *value)
+{
+    const es_nn_output *output = &w->nn->outputs[index];
+    char suffix[32];
+    (void)snprintf(suffix, sizeof suffix, "copy%zu", index); /* a number fits */
+    NODE(w, "Identity", derived(w, es_nn_at(w->nn, output->layer), suffix), output->name, value);
+}
+
+static void declare_output(writer *w, const es_nn_output *output)
+{
+    int64_t dims[ES_NN_RANK_MAX];
+    es_nn_shape shape = es_nn_at(w->nn, output->layer)->shape;
+    bool merged = output->layout == ES_NN_PLACES && shape.rank > 1;
+    if (merged)
+        shape = es_nn_shape_of(2, (const size_t[]){shape.dims[0], shape.count / shape.dims[0]});
+    dims_of(shape, output->layout != ES_NN_CHANNELS_FIRST, dims);
+    es_model_build_output(w->build, output->name, ES_MODEL_FLOAT, shape.rank + 1, dims, symbols);
+}
+
 /* An output whose value has another name is a copy of it. */
 static es_status write_outputs(writer *w, es_error *err)
 {
@@ -357,16 +404,14 @@ static es_status write_outputs(writer *w, es_error *err)
     for (size_t i = 0; i < nn->output_count; i++) {
         const es_nn_output *output = &nn->outputs[i];
         const char *value = w->values[output->layer.index];
-        int64_t dims[ES_NN_RANK_MAX];
-        es_nn_shape shape = es_nn_at(nn, output->layer)->shape;
         if (strcmp(output->name, nn->layers.items[0].name) == 0)
             return es_fail(err, ES_ERR_ARG, "net '%s': output '%s' has the name of the input",
                            nn->name, output->name);
-        if (strcmp(output->name, value) != 0)
-            NODE(w, "Identity", output->name, output->name, value);
-        dims_of(shape, false, dims);
-        es_model_build_output(w->build, output->name, ES_MODEL_FLOAT, shape.rank + 1, dims,
-                              symbols);
+        if (is_arranged(nn, output))
+            write_arranged(w, i, value);
+        else if (strcmp(output->name, value) != 0)
+            write_copy(w, i, value);
+        declare_output(w, output);
     }
     return ES_OK;
 }

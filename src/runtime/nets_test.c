@@ -1,25 +1,34 @@
-/* Nets that nn writes compute in ONNX Runtime what its plain interpreter says. */
+/* Nets that nn writes compute in ONNX Runtime what its plain interpreter says; files of others that
+ * it reads and writes again compute what they did. */
 #include "nn/testing/forward.h"
 #include "nn/testing/random_net.h"
+#include "runtime/testing/real_models.h"
 #include "runtime/testing/shared.h"
+#include "runtime/testing/tensor_file.h"
 
 #include <math.h>
 
 enum { BATCH = 3, SEEDS = 100 };
 
-static es_session *open_net(const fixture *all, const es_nn *nn, bool fold)
+static es_session *open_model(const fixture *all, const es_model *model)
 {
     es_error err = {0};
-    const es_model *model = NULL;
     const void *bytes = NULL;
     size_t size = 0;
     es_session *session = NULL;
-    assert_ok_err(es_nn_to_model(all->arena, nn, fold, &model, &err), err);
     assert_ok_err(es_model_bytes(all->arena, model, &bytes, &size, &err), err);
     assert_ok_err(
         es_session_open_bytes(all->runtime, bytes, size, es_session_opts_default(), &session, &err),
         err);
     return session;
+}
+
+static es_session *open_net(const fixture *all, const es_nn *nn, bool fold)
+{
+    es_error err = {0};
+    const es_model *model = NULL;
+    assert_ok_err(es_nn_to_model(all->arena, nn, fold, &model, &err), err);
+    return open_model(all, model);
 }
 
 static void assert_output(const es_nn *nn, size_t index, const double *wanted, const es_tensor *got,
@@ -95,11 +104,97 @@ static void payloads_round_alike(void **state)
     assert_runs_as(all, nn, x, false, 0, 0);
 }
 
+/* ---- files of others ---- */
+
+static const struct {
+    const char *file;
+    const char *head; /* behind this value no layer kind computes the nodes; NULL: whole */
+    size_t layers;
+    const char *why; /* where reading the whole fails */
+} files[] = {
+    {"onnx/mlperf_tiny_resnet8_cifar10.onnx", NULL, 23, NULL},
+    {"onnx/mnist-8.onnx", NULL, 9, NULL},
+    {"onnx/wonnx_opt-mnist.onnx", NULL, 9, NULL},
+    {"onnx/tfl_helloworld_sine.onnx", NULL, 6, NULL},
+    {"onnx/stm_mobilenet_v2_0.35_128.onnx", NULL, 108, NULL},
+    {"onnx/yunet_s_320_320.onnx", NULL, 83, NULL},
+    {"onnx/ultraface_RFB-320.onnx", "314", 71, "node '328' (Reshape)"},
+    {"onnx/FastestDet.onnx", "old_x", 13, "node 'Reshape_13' (Reshape)"},
+    {"onnx-deeploy/Autoencoder1D__network.onnx", "/decoder/linear/Gemm_output_0", 12,
+     "node '/decoder/reshape/Reshape' (Reshape)"},
+};
+
+static void assert_same_tensors(const es_tensor *got, const es_tensor *wanted, const char *what)
+{
+    tensor_difference difference;
+    assert_true(tensor_compare(got, wanted, 1e-4, 1e-4, &difference));
+    if (difference.wrong_count > 0)
+        fail_msg("%s: %zu elements differ, first [%zu]: got %.9g, expected %.9g", what,
+                 difference.wrong_count, difference.first, difference.got, difference.wanted);
+}
+
+static void run_reference(const fixture *all, es_session *session, es_tensor *outputs)
+{
+    es_error err = {0};
+    es_tensor inputs[ES_SESSION_PORTS_MAX] = {0};
+    assert_int_equal(es_session_input_count(session), 1);
+    assert_ok_err(real_inputs(all->arena, session, inputs, &err), err);
+    assert_ok_err(
+        es_session_run(session, inputs, 1, outputs, es_session_output_count(session), &err), err);
+    es_session_unref(session);
+}
+
+static void assert_reads_and_writes(const fixture *all, const es_model *model, size_t layers,
+                                    const char *what)
+{
+    es_error err = {0};
+    es_nn *nn = NULL;
+    es_tensor wanted[ES_SESSION_PORTS_MAX] = {0};
+    assert_ok_err(es_nn_from_model(all->arena, model, &nn, &err), err);
+    if (layers > 0)
+        assert_int_equal(nn->layers.count, layers);
+    run_reference(all, open_model(all, model), wanted);
+    for (int fold = 0; fold < 2; fold++) {
+        es_tensor got[ES_SESSION_PORTS_MAX] = {0};
+        run_reference(all, open_net(all, nn, fold == 1), got);
+        for (size_t i = 0; i < nn->output_count; i++) {
+            assert_string_equal(nn->outputs[i].name, es_model_output(model, i)->name);
+            assert_same_tensors(&got[i], &wanted[i], what);
+            es_tensor_done(&got[i]);
+        }
+    }
+    for (size_t i = 0; i < nn->output_count; i++)
+        es_tensor_done(&wanted[i]);
+}
+
+static void files_of_others_keep_their_outputs(void **state)
+{
+    fixture *all = fixture_get(state);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        es_error err = {0};
+        const es_model *model = NULL;
+        const es_model *const *parts = &model;
+        es_nn *nn = NULL;
+        const char *path = es_test_data(files[i].file);
+        if (path == NULL)
+            skip();
+        es_arena_reset(all->arena);
+        assert_ok_err(es_model_load(all->arena, path, es_model_opts_default(), &model, &err), err);
+        if (files[i].head != NULL) {
+            assert_fails(es_nn_from_model(all->arena, model, &nn, &err), ES_ERR_UNSUPPORTED, err,
+                         files[i].why);
+            assert_ok_err(es_model_cut(all->arena, model, &files[i].head, 1, &parts, &err), err);
+        }
+        assert_reads_and_writes(all, parts[0], files[i].layers, files[i].file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_nets_run_as_interpreted),
         cmocka_unit_test(payloads_round_alike),
+        cmocka_unit_test(files_of_others_keep_their_outputs),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
 }
