@@ -1,4 +1,8 @@
-/* Requests that have a turn wait here for those before them, however the network delays them. */
+/*
+ * Requests that have a turn wait here for those before them, however the network delays them.
+ * Leaving at the right time is not enough: requests that enter elsewhere overtake when a process is
+ * slow. Waiting at the driver for the answer before would idle the node for a way there and back.
+ */
 #include "node_internal.h"
 
 #include <string.h>
