@@ -300,19 +300,84 @@ static es_status read_classes(reader *r, const es_doc *list)
     return ES_OK;
 }
 
+static es_status read_port(reader *r, const es_doc *map, es_port *out)
+{
+    const char *datatype = NULL;
+    const es_doc *shape = NULL;
+    ES_TRY(ES_DOC_EXPECT_KEYS(map, r->err, "name", "datatype", "shape"));
+    ES_TRY(es_serve_need_name(r->arena, map, "name", &out->name, r->err));
+    ES_TRY(es_doc_need_text(map, "datatype", &datatype, r->err));
+    out->dtype = es_oip_dtype_of(datatype);
+    if (out->dtype == ES_DTYPE_NONE)
+        return es_doc_fail(es_doc_find(map, "datatype"), r->err,
+                           "datatype '%.32s' is not in the protocol", datatype);
+    ES_TRY(es_doc_need_list(map, "shape", &shape, r->err));
+    if (shape->as.list.count > ES_TENSOR_RANK_MAX)
+        return es_doc_fail(shape, r->err, "%zu dimensions, at most %d", shape->as.list.count,
+                           ES_TENSOR_RANK_MAX);
+    out->rank = shape->as.list.count;
+    for (size_t i = 0; i < out->rank; i++)
+        ES_TRY(es_doc_expect_int(shape->as.list.items[i], -1, INT64_MAX, &out->dims[i], r->err));
+    return ES_OK;
+}
+
+static es_status read_ports(reader *r, const es_doc *map, const char *key, const es_port **out,
+                            size_t *out_count)
+{
+    const es_doc *list = NULL;
+    ES_TRY(es_doc_need_list(map, key, &list, r->err));
+    size_t count = list->as.list.count;
+    if (count > ES_OIP_TENSORS_MAX)
+        return es_doc_fail(list, r->err, "%zu tensors, at most %d", count, ES_OIP_TENSORS_MAX);
+    es_port *ports = ES_TAKE_ARRAY(r->arena, es_port, count);
+    if (ports == NULL)
+        return es_arena_full(r->arena, key, r->err);
+    for (size_t i = 0; i < count; i++)
+        ES_TRY(read_port(r, list->as.list.items[i], &ports[i]));
+    *out = ports;
+    *out_count = count;
+    return ES_OK;
+}
+
+static es_status read_tasks(reader *r, const es_doc *list)
+{
+    size_t count = list->as.list.count;
+    es_serve_task *tasks = ES_TAKE_ARRAY(r->arena, es_serve_task, count);
+    if (tasks == NULL)
+        return es_arena_full(r->arena, "tasks", r->err);
+    for (size_t i = 0; i < count; i++) {
+        const es_doc *map = list->as.list.items[i];
+        ES_TRY(ES_DOC_EXPECT_KEYS(map, r->err, "name", "inputs", "outputs"));
+        ES_TRY(es_serve_need_name(r->arena, map, "name", &tasks[i].name, r->err));
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(tasks[k].name, tasks[i].name) == 0)
+                return es_doc_fail(es_doc_find(map, "name"), r->err, "task '%s' stands twice",
+                                   tasks[i].name);
+        ES_TRY(read_ports(r, map, "inputs", &tasks[i].inputs, &tasks[i].input_count));
+        ES_TRY(read_ports(r, map, "outputs", &tasks[i].outputs, &tasks[i].output_count));
+    }
+    r->routes->tasks = tasks;
+    r->routes->task_count = count;
+    return ES_OK;
+}
+
 static es_status read_routes(reader *r, const es_doc *root)
 {
+    const es_doc *tasks = NULL;
     const es_doc *peers = NULL;
     const es_doc *classes = NULL;
     es_serve_routes *routes = r->routes;
     uint32_t *table = NULL;
     ES_TRY(es_doc_expect_format(root, FORMAT, VERSION, r->err));
     ES_TRY(ES_DOC_EXPECT_KEYS(root, r->err, "format", "version", "generation", "plan", "peers",
-                              "classes"));
+                              "tasks", "classes"));
     ES_TRY(es_doc_need_int(root, "generation", 1, INT64_MAX, &routes->generation, r->err));
     ES_TRY(es_serve_need_name(r->arena, root, "plan", &routes->plan, r->err));
     ES_TRY(es_doc_need_list(root, "peers", &peers, r->err));
     ES_TRY(es_doc_need_list(root, "classes", &classes, r->err));
+    ES_TRY(es_doc_get_list(root, "tasks", &tasks, r->err));
+    if (tasks != NULL)
+        ES_TRY(read_tasks(r, tasks));
     ES_TRY(read_peers(r->arena, r->scratch, peers, &routes->peers, &table, r->err));
     routes->peer_count = peers->as.list.count;
     r->peer_table = table;
@@ -387,6 +452,34 @@ static void write_class(es_json *json, const es_serve_class *class)
     es_json_map_end(json);
 }
 
+static void write_ports(es_json *json, const char *key, const es_port *ports, size_t count)
+{
+    es_json_key(json, key);
+    es_json_list_begin(json);
+    for (size_t i = 0; i < count; i++)
+        es_oip_write_port(json, &ports[i]);
+    es_json_list_end(json);
+}
+
+void es_serve_task_write(es_json *json, const es_serve_task *task)
+{
+    write_ports(json, "inputs", task->inputs, task->input_count);
+    write_ports(json, "outputs", task->outputs, task->output_count);
+}
+
+static void write_tasks(es_json *json, const es_serve_routes *routes)
+{
+    es_json_key(json, "tasks");
+    es_json_list_begin(json);
+    for (size_t i = 0; i < routes->task_count; i++) {
+        es_json_map_begin(json);
+        es_json_put_text(json, "name", routes->tasks[i].name);
+        es_serve_task_write(json, &routes->tasks[i]);
+        es_json_map_end(json);
+    }
+    es_json_list_end(json);
+}
+
 void es_serve_routes_write(const es_serve_routes *routes, bool with_tokens, es_text *out)
 {
     es_json json;
@@ -397,6 +490,8 @@ void es_serve_routes_write(const es_serve_routes *routes, bool with_tokens, es_t
     es_json_put_int(&json, "generation", routes->generation);
     es_json_put_text(&json, "plan", routes->plan);
     write_peers(&json, routes->peers, routes->peer_count, with_tokens);
+    if (routes->task_count > 0)
+        write_tasks(&json, routes);
     es_json_key(&json, "classes");
     es_json_list_begin(&json);
     for (size_t i = 0; i < routes->class_count; i++)

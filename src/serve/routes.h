@@ -12,6 +12,7 @@
 #define ES_SERVE_ROUTES_H
 
 #include "base/document.h"
+#include "oip.h"
 #include "plan/plan.h"
 
 enum {
@@ -130,6 +131,15 @@ typedef struct es_serve_class {
     const es_serve_option *options;
 } es_serve_class;
 
+/* What requests and answers of a task hold: told by gateways as metadata. */
+typedef struct es_serve_task {
+    const char *name;
+    size_t input_count;
+    const es_port *inputs; /* dims -1: free */
+    size_t output_count;
+    const es_port *outputs; /* a pipeline has one answer; its name is given to all answers */
+} es_serve_task;
+
 typedef struct es_serve_routes {
     int64_t generation; /* >= 1; a gateway refuses to go back */
     const char *plan;   /* which plan it was made from, for people */
@@ -137,6 +147,8 @@ typedef struct es_serve_routes {
     const es_serve_peer *peers;
     size_t class_count;
     const es_serve_class *classes; /* (task, entry) are different */
+    size_t task_count;             /* those of which more is known than their names */
+    const es_serve_task *tasks;
 } es_serve_routes;
 
 /* Reads and checks the whole document: nothing of it is taken when anything is wrong.
@@ -149,6 +161,9 @@ es_status es_serve_routes_parse(es_arena *arena, const char *name, const char *b
 /* Canonical JSON; reading and writing again gives the same bytes. with_tokens: false leaves the
  * peers' tokens out, for whoever may look but not send. */
 void es_serve_routes_write(const es_serve_routes *routes, bool with_tokens, es_text *out);
+
+/* The keys inputs and outputs of a task, into a map that is open. */
+void es_serve_task_write(es_json *json, const es_serve_task *task);
 
 /* ---- cluster: where the processes are (given) ---- */
 
@@ -189,6 +204,7 @@ typedef struct es_serve_make_opts {
     const char *entry;           /* only classes that enter at this node; default NULL: all */
     const double *latency_s_p95; /* [plan->routing_count], from a simulation; default NULL */
     bool emulate; /* tell peers the latency and bandwidth of the scenario; default false */
+    bool models;  /* read the segments' files and tell what tasks take and give; default false */
 } es_serve_make_opts;
 
 es_serve_make_opts es_serve_make_opts_default(void);

@@ -1,10 +1,12 @@
 /* Routes of gateways and peers of nodes, from a scenario, its plan and where the processes are. */
+#include "model/model.h"
 #include "routes.h"
 
 #include <assert.h>
 #include <math.h>
 
 enum { TEXT_BYTES_MAX = 64 << 10 };
+static const size_t MODEL_BYTES_MAX = (size_t)8 << 30;
 
 es_serve_make_opts es_serve_make_opts_default(void)
 {
@@ -209,6 +211,94 @@ static es_status make_routes(maker *m, es_serve_routes *routes)
     return ES_OK;
 }
 
+/* ---- what tasks take and give: read from the models of a first and a last stage ---- */
+
+static es_status fill_port(const maker *m, const es_model_tensor *tensor, const char *file,
+                           es_port *out)
+{
+    es_dtype dtype = (es_dtype)tensor->type; /* ONNX's numbers, both */
+    if (tensor->kind != ES_MODEL_KIND_TENSOR || (int)tensor->type >= ES_DTYPE_COUNT ||
+        es_oip_dtype_name(dtype) == NULL)
+        return es_fail(m->err, ES_ERR_UNSUPPORTED, "'%s': tensor '%s' of type %s cannot travel",
+                       file, tensor->name, es_model_type_name(tensor->type));
+    if (tensor->rank > ES_TENSOR_RANK_MAX)
+        return es_fail(m->err, ES_ERR_UNSUPPORTED, "'%s': tensor '%s' has rank %d, at most %d",
+                       file, tensor->name, tensor->rank, ES_TENSOR_RANK_MAX);
+    *out = (es_port){.name = es_arena_text(m->arena, tensor->name),
+                     .dtype = dtype,
+                     .rank = tensor->rank > 0 ? (size_t)tensor->rank : 0};
+    for (size_t i = 0; i < out->rank; i++)
+        out->dims[i] = tensor->dims[i];
+    return out->name != NULL ? ES_OK : es_arena_full(m->arena, "ports of a task", m->err);
+}
+
+static es_status load(const maker *m, es_arena *scratch, const es_stage *stage,
+                      const es_model **out)
+{
+    const es_segment *segment = &m->scenario->segments[stage->segment.index];
+    if (segment->file == NULL)
+        return es_fail(m->err, ES_ERR_ARG, "segment '%s' has no model file", segment->name);
+    return es_model_load(scratch, segment->file, es_model_opts_default(), out, m->err);
+}
+
+static es_status fill_inputs(const maker *m, const es_pipeline *pipeline, es_serve_task *task)
+{
+    const es_model *model = NULL;
+    ES_CLEANUP(es_arena_free_p) es_arena *scratch = es_arena_new(MODEL_BYTES_MAX);
+    if (scratch == NULL)
+        return es_fail(m->err, ES_ERR_NOMEM, "no memory to read a model");
+    ES_TRY(load(m, scratch, &pipeline->stages[0], &model));
+    task->input_count = es_model_input_count(model);
+    es_port *inputs = ES_TAKE_ARRAY(m->arena, es_port, task->input_count);
+    if (inputs == NULL)
+        return es_arena_full(m->arena, "ports of a task", m->err);
+    for (size_t i = 0; i < task->input_count; i++)
+        ES_TRY(fill_port(m, es_model_input(model, i), es_model_name(model), &inputs[i]));
+    task->inputs = inputs;
+    return ES_OK;
+}
+
+static es_status fill_output(const maker *m, const es_pipeline *pipeline, es_serve_task *task)
+{
+    const es_model *model = NULL;
+    const es_stage *last = &pipeline->stages[pipeline->stage_count - 1];
+    ES_CLEANUP(es_arena_free_p) es_arena *scratch = es_arena_new(MODEL_BYTES_MAX);
+    es_port *output = ES_TAKE_ONE(m->arena, es_port);
+    if (scratch == NULL || output == NULL)
+        return es_fail(m->err, ES_ERR_NOMEM, "no memory to read a model");
+    ES_TRY(load(m, scratch, last, &model));
+    if (last->exit_output >= es_model_output_count(model))
+        return es_fail(m->err, ES_ERR_ARG,
+                       "pipeline '%s': exit_output=%u, but '%s' has %zu outputs", pipeline->name,
+                       last->exit_output, es_model_name(model), es_model_output_count(model));
+    ES_TRY(fill_port(m, es_model_output(model, last->exit_output), es_model_name(model), output));
+    task->outputs = output;
+    task->output_count = 1;
+    return ES_OK;
+}
+
+/* By the first way of each task that has one. */
+static es_status make_tasks(const maker *m, es_serve_routes *routes)
+{
+    es_serve_task *tasks = ES_TAKE_ARRAY(m->arena, es_serve_task, m->scenario->task_count);
+    bool *known = ES_TAKE_ARRAY(m->arena, bool, m->scenario->task_count);
+    if (tasks == NULL || known == NULL)
+        return es_arena_full(m->arena, "tasks", m->err);
+    for (size_t i = 0; i < m->plan->routing_count; i++) {
+        const es_routing *routing = &m->plan->routings[i];
+        const es_pipeline *pipeline = &m->scenario->pipelines[routing->pipeline.index];
+        if (known[pipeline->task.index] || !is_served(m, routing->class_id.index))
+            continue;
+        known[pipeline->task.index] = true;
+        es_serve_task *task = &tasks[routes->task_count++];
+        task->name = m->scenario->tasks[pipeline->task.index].name;
+        ES_TRY(fill_inputs(m, pipeline, task));
+        ES_TRY(fill_output(m, pipeline, task));
+    }
+    routes->tasks = tasks;
+    return ES_OK;
+}
+
 es_status es_serve_routes_make(es_arena *arena, const es_scenario *scenario, const es_plan *plan,
                                const es_cluster *cluster, es_serve_make_opts opts,
                                const es_serve_routes **out_routes, es_error *err)
@@ -234,6 +324,8 @@ es_status es_serve_routes_make(es_arena *arena, const es_scenario *scenario, con
                .err = err};
     ES_TRY(maker_init(&m));
     ES_TRY(make_routes(&m, routes));
+    if (opts.models)
+        ES_TRY(make_tasks(&m, routes));
     *out_routes = routes;
     return ES_OK;
 }

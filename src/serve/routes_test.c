@@ -35,10 +35,15 @@ static int tear_down(void **state)
 #define CLASS(entry)                                                                               \
     "{\"task\": \"look\", \"entry\": \"" entry "\", \"deadline_ms\": 80,"                          \
     " \"refused_share\": 0.05, \"options\": [" SMALL "," LARGE "]}"
+#define TASKS                                                                                      \
+    "\"tasks\": [{\"name\": \"look\", \"inputs\": [{\"name\": \"x\", \"datatype\": \"FP32\","      \
+    " \"shape\": [-1, 512]}], \"outputs\": [{\"name\": \"y\", \"datatype\": \"FP32\","             \
+    " \"shape\": [-1, 6]}]}],\n"
 #define NONE "{\"task\": \"hear\", \"entry\": \"hall\", \"refused_share\": 1, \"options\": []}"
 /* clang-format on */
 
-static const char GOOD[] = HEAD PEERS "\"classes\": [" CLASS("hall") "," CLASS("s-1") "," NONE "]}";
+static const char GOOD[] =
+    HEAD PEERS TASKS "\"classes\": [" CLASS("hall") "," CLASS("s-1") "," NONE "]}";
 
 static es_status parse(const char *text, const es_serve_routes **out, es_error *err)
 {
@@ -72,6 +77,11 @@ static void reads_routes(void **state)
     assert_true(class->options[1].carbon_gco2e == 1e-6);
     assert_true(isinf(routes->classes[2].deadline_s));
     assert_true(routes->classes[2].refused_share == 1);
+    assert_int_equal(routes->task_count, 1);
+    assert_string_equal(routes->tasks[0].inputs[0].name, "x");
+    assert_int_equal(routes->tasks[0].inputs[0].dims[0], -1);
+    assert_int_equal(routes->tasks[0].outputs[0].dims[1], 6);
+    assert_int_equal(routes->tasks[0].outputs[0].dtype, ES_DTYPE_F32);
 }
 
 static void assert_same_bytes(const es_serve_routes *routes)
@@ -135,6 +145,12 @@ static void refuses_bad_routes(void **state)
         {HEAD "\"peers\": [{\"name\": \"a\", \"url\": \"http://a:1\"}, {\"name\": \"a\", \"url\": "
               "\"http://b:1\"}], \"classes\": []}",
          "peers[1].name: peer 'a' stands twice"},
+        {HEAD PEERS "\"tasks\": [{\"name\": \"t\", \"inputs\": [{\"name\": \"x\", \"datatype\": "
+                    "\"FP33\", \"shape\": []}]}], \"classes\": []}",
+         "tasks[0].inputs[0].datatype: datatype 'FP33' is not in the protocol"},
+        {HEAD PEERS "\"tasks\": [{\"name\": \"t\", \"inputs\": [], \"outputs\": []}, {\"name\": "
+                    "\"t\", \"inputs\": [], \"outputs\": []}], \"classes\": []}",
+         "tasks[1].name: task 't' stands twice"},
         {HEAD PEERS "\"classes\": [" CLASS("hall") "," CLASS("hall") "]}",
          "classes[1]: task 'look' at 'hall' stands twice"},
         {HEAD PEERS "\"classes\": [{\"task\": \"look\", \"entry\": \"hall\", \"options\": "
@@ -301,6 +317,8 @@ static void makes_routes_of_a_plan(void **state)
     assert_ok_err(es_serve_routes_make(arena, scenario, plan, cluster, opts, &routes, &err), err);
     assert_int_equal(routes->class_count, 3);
     assert_same_bytes(routes);
+    assert_int_equal(routes->task_count, 0);
+    opts.models = true;
     opts.entry = "sensor-1";
     opts.generation = 7;
     opts.emulate = true;
@@ -319,6 +337,11 @@ static void makes_routes_of_a_plan(void **state)
                             routes->peers[routes->classes[0].options[i].peer].name);
     }
     assert_true(fabs(sum - 1) < 1e-6);
+    assert_int_equal(routes->task_count, 1);
+    assert_string_equal(routes->tasks[0].name, "condition");
+    assert_int_equal(routes->tasks[0].input_count, 1);
+    assert_int_equal(routes->tasks[0].inputs[0].dtype, ES_DTYPE_F32);
+    assert_int_equal(routes->tasks[0].outputs[0].dims[routes->tasks[0].outputs[0].rank - 1], 6);
     assert_same_bytes(routes);
 }
 
