@@ -52,6 +52,7 @@ typedef struct es_nn_value {
     size_t uses;   /* by nodes and outputs */
     bool has_view;
     es_nn_view view;
+    bool own;      /* between the layer and this value, each value has one use */
     es_nn_id flat; /* the layer that gives it as features, once asked for */
     /* What a layer behind it has to do first. */
     bool padded;
@@ -106,6 +107,8 @@ es_status es_nn_read_image(const es_nn_reader *r, size_t index, bool padding_tak
 es_status es_nn_read_flat(es_nn_reader *r, es_nn_value *value, es_nn_id *out,
                           es_error *err) ES_MUST_CHECK;
 
+/* The node whose first output it is, or SIZE_MAX. O(nodes). */
+size_t es_nn_read_maker(const es_nn_reader *r, const char *name);
 /* A constant input as floats. found false (and no error) when it is not constant. */
 es_status es_nn_read_constant(es_nn_reader *r, const char *name, es_nn_constant *out, bool *found,
                               es_error *err) ES_MUST_CHECK;
@@ -132,7 +135,7 @@ typedef struct es_nn_read_row {
 } es_nn_read_row;
 es_nn_read_fn es_nn_read_row_of(const es_nn_read_row *rows, size_t count, const char *op);
 
-/* The layer made this value, and nothing else sees it before the node at hand. */
-bool es_nn_read_owns(const es_nn_reader *r, const es_nn_value *value);
+/* Nothing but the node at hand sees what the value's layer makes. */
+bool es_nn_read_owns(const es_nn_value *value);
 
 #endif

@@ -27,16 +27,13 @@ static bool set_dims(es_nn_constant *c, const es_model_tensor *tensor)
     return true;
 }
 
-/* The constant node that makes this value, or SIZE_MAX. O(nodes). */
-static size_t maker_of(const es_nn_reader *r, const char *name, size_t *out_index)
+size_t es_nn_read_maker(const es_nn_reader *r, const char *name)
 {
     for (size_t i = 0; i < r->analysis->node_count; i++) {
         const es_model_node *node = &r->analysis->nodes[i];
-        for (size_t k = 0; k < node->output_count && node->constant; k++) {
-            if (node->outputs[k] != NULL && strcmp(node->outputs[k]->name, name) == 0) {
-                *out_index = k;
-                return i;
-            }
+        for (size_t k = 0; k < node->output_count; k++) {
+            if (node->outputs[k] != NULL && strcmp(node->outputs[k]->name, name) == 0)
+                return k == 0 ? i : SIZE_MAX;
         }
     }
     return SIZE_MAX;
@@ -91,16 +88,14 @@ es_status es_nn_read_constant(es_nn_reader *r, const char *name, es_nn_constant 
 {
     size_t chain[CHAIN_MAX];
     size_t depth = 0;
-    size_t index = 0;
     es_model_weight weight;
     *found = false;
     while (!es_model_constant(r->model, name, &weight)) {
-        size_t node = maker_of(r, name, &index);
-        if (node == SIZE_MAX || depth == CHAIN_MAX)
+        size_t node = es_nn_read_maker(r, name);
+        if (node == SIZE_MAX || depth == CHAIN_MAX || !r->analysis->nodes[node].constant)
             return ES_OK;
         es_model_op op = es_model_op_at(r->model, node);
-        if (index != 0 || op.input_count == 0 ||
-            (!only_renames(op.op) && strcmp(op.op, "Transpose") != 0))
+        if (op.input_count == 0 || (!only_renames(op.op) && strcmp(op.op, "Transpose") != 0))
             return ES_OK;
         chain[depth++] = node;
         name = op.inputs[0];

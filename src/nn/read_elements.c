@@ -240,7 +240,7 @@ static es_status join(es_nn_reader *r, const es_nn_value *x, const affine *how,
 {
     es_nn_layer *layer = &r->nn->layers.items[x->view.layer.index];
     *done = false;
-    if (how->multiplies || how->negates_x || !es_nn_read_owns(r, x))
+    if (how->multiplies || how->negates_x || !es_nn_read_owns(x))
         return ES_OK;
     bool bare = (layer->kind == ES_NN_CONV || layer->kind == ES_NN_DENSE) && !es_nn_has_bias(layer);
     if (layer->kind == ES_NN_SCALE) {

@@ -24,14 +24,14 @@ static es_status is_zero(es_nn_reader *r, const char *name, bool *out, es_error 
     *out = false;
     for (size_t depth = 0; depth < CHAIN_MAX; depth++) {
         ES_TRY(all_zero(r, name, out, err));
-        const es_nn_value *value = es_nn_read_find(r, name);
-        if (*out || value == NULL || value->node == UINT32_MAX)
+        size_t node = es_nn_read_maker(r, name);
+        if (*out || node == SIZE_MAX)
             return ES_OK;
-        es_model_op op = es_model_op_at(r->model, value->node);
+        es_model_op op = es_model_op_at(r->model, node);
         es_model_weight weight;
         if (strcmp(op.op, "ConstantOfShape") == 0) {
             const float *values = NULL;
-            *out = !es_model_attr_tensor(r->model, value->node, "value", &weight);
+            *out = !es_model_attr_tensor(r->model, node, "value", &weight);
             if (*out || weight.tensor.elements != 1)
                 return ES_OK;
             ES_TRY(es_model_floats(r->arena, &weight, &values, err));

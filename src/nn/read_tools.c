@@ -143,6 +143,12 @@ es_status es_nn_read_give(es_nn_reader *r, size_t index, const es_nn_view *view,
                                index, es_nn_shape_text(shape, text));
     value->has_view = true;
     value->view = *view;
+    value->own = true;
+    for (size_t i = 0; i < r->op.input_count; i++) { /* seen by inputs already? */
+        const es_nn_value *x = es_nn_read_find(r, r->op.inputs[i]);
+        if (x != NULL && x->has_view && x->view.layer.index == view->layer.index)
+            value->own = x->own && x->uses == 1;
+    }
     return ES_OK;
 }
 
@@ -159,9 +165,9 @@ es_status es_nn_read_param(es_nn_reader *r, es_nn_role role, const float *values
     return ES_OK;
 }
 
-bool es_nn_read_owns(const es_nn_reader *r, const es_nn_value *value)
+bool es_nn_read_owns(const es_nn_value *value)
 {
-    return value->uses == 1 && strcmp(es_nn_at(r->nn, value->view.layer)->name, value->name) == 0;
+    return value->uses == 1 && value->own;
 }
 
 es_status es_nn_read_flat(es_nn_reader *r, es_nn_value *value, es_nn_id *out, es_error *err)
