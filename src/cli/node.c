@@ -1,15 +1,44 @@
-/* estran node: serves segments for the controller that connects to it. */
+/* estran node: a server of the Open Inference Protocol over a folder of models; without a folder,
+ * one of the nodes that `estran run` starts. */
+#include "base/file.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include "serve/serve.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 typedef struct options {
+    const char *repository;
+    es_cli_texts load;
     const char *name;
     const char *listen;
     int64_t ready_fd;
     const char *ort_library;
+    int64_t replicas;
+    int64_t threads;
+    int64_t batch_max;
+    int64_t queue_max;
+    int64_t http_threads;
+    double inline_us;
+    double grace_s;
+    const char *tls_cert;
+    const char *tls_key;
+    const char *tls_client_ca;
+    const char *tokens;
 } options;
 
 static const es_option rows[] = {
+    {.name = "repository",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, repository),
+     .value = "DIR",
+     .help = "serve the models of this folder"},
+    {.name = "load",
+     .type = ES_OPTION_TEXTS,
+     .offset = offsetof(options, load),
+     .value = "MODEL",
+     .help = "load only this model at the start; may be given several times"},
     {.name = "name",
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, name),
@@ -20,8 +49,7 @@ static const es_option rows[] = {
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, listen),
      .value = "ADDRESS:PORT",
-     .fallback = "127.0.0.1:0",
-     .help = "port 0 takes any free one"},
+     .help = "127.0.0.1:8000 with --repository, else 127.0.0.1:0; port 0 takes any free one"},
     {.name = "ready-fd",
      .type = ES_OPTION_INT,
      .offset = offsetof(options, ready_fd),
@@ -35,7 +63,232 @@ static const es_option rows[] = {
      .offset = offsetof(options, ort_library),
      .value = "FILE",
      .help = "ONNX Runtime's library; else the usual search"},
+    {.name = "replicas",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, replicas),
+     .value = "N",
+     .fallback = "1",
+     .min = 1,
+     .max = 64,
+     .help = "runs of a model at the same time, for models that do not say"},
+    {.name = "threads",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, threads),
+     .value = "N",
+     .fallback = "1",
+     .min = 1,
+     .max = 64,
+     .help = "threads inside one run"},
+    {.name = "batch-max",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, batch_max),
+     .value = "ROWS",
+     .fallback = "8",
+     .min = 0,
+     .max = 1024,
+     .help = "largest batch of models that do not say and can be batched; 0: none"},
+    {.name = "queue-max",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, queue_max),
+     .value = "REQUESTS",
+     .fallback = "1024",
+     .min = 1,
+     .max = 1e6,
+     .help = "that may wait per model; more are refused with 503"},
+    {.name = "http-threads",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, http_threads),
+     .value = "N",
+     .fallback = "1",
+     .min = 1,
+     .max = 64,
+     .help = "threads that speak HTTP"},
+    {.name = "inline-us",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, inline_us),
+     .value = "MICROSECONDS",
+     .fallback = "50",
+     .min = 0,
+     .max = 1e6,
+     .help = "models that run no longer are run where the request is read"},
+    {.name = "grace",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, grace_s),
+     .value = "SECONDS",
+     .fallback = "10",
+     .min = 0,
+     .max = 3600,
+     .help = "for requests under way when the node is told to stop"},
+    {.name = "tls-cert",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, tls_cert),
+     .value = "FILE",
+     .help = "certificate with its chain, PEM: speak TLS"},
+    {.name = "tls-key",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, tls_key),
+     .value = "FILE",
+     .help = "its key, PEM"},
+    {.name = "tls-client-ca",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, tls_client_ca),
+     .value = "FILE",
+     .help = "clients must show a certificate signed by one of these, PEM"},
+    {.name = "tokens",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, tokens),
+     .value = "FILE",
+     .help = "lines `ROLE TOKEN`: client, node, gateway or controller; others get 401"},
 };
+
+enum { TOKENS_MAX = 256, TOKENS_BYTES_MAX = 1 << 20 };
+
+/* ---- tokens ---- */
+
+static es_status read_token(es_cli *cli, const char *path, size_t line, char *text,
+                            es_server_token *out, es_error *err)
+{
+    static const char *const roles[] = {"client", "node", "gateway", "controller"};
+    static const uint32_t bits[] = {ES_SERVER_CLIENT, ES_SERVER_NODE, ES_SERVER_GATEWAY,
+                                    ES_SERVER_CONTROLLER};
+    size_t size = strcspn(text, " \t");
+    char *role = es_arena_text_n(cli->arena, text, size);
+    char *token = text + size + strspn(text + size, " \t");
+    size_t length = strcspn(token, " \t\r");
+    if (role == NULL)
+        return es_arena_full(cli->arena, "tokens", err);
+    if (length == 0 || token[length + strspn(token + length, " \t\r")] != '\0')
+        return es_fail(err, ES_ERR_PARSE, "%s:%zu: 'ROLE TOKEN' is expected", path, line);
+    token[length] = '\0';
+    out->text = token;
+    for (size_t i = 0; i < 4; i++)
+        if (strcmp(role, roles[i]) == 0)
+            out->roles = bits[i];
+    if (out->roles == 0)
+        return es_fail(err, ES_ERR_PARSE,
+                       "%s:%zu: role '%.32s' must be client, node, gateway or controller", path,
+                       line, role);
+    return ES_OK;
+}
+
+static es_status read_tokens(es_cli *cli, const char *path, es_server_opts *opts, es_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    size_t line = 0;
+    if (path == NULL)
+        return ES_OK;
+    ES_TRY(es_file_read(cli->arena, path, TOKENS_BYTES_MAX, &text, &size, err));
+    es_server_token *tokens = ES_TAKE_ARRAY(cli->arena, es_server_token, TOKENS_MAX);
+    if (tokens == NULL)
+        return es_arena_full(cli->arena, "tokens", err);
+    while (*text != '\0') {
+        char *end = text + strcspn(text, "\n");
+        char *next = *end == '\0' ? end : end + 1;
+        *end = '\0';
+        line++;
+        text += strspn(text, " \t\r");
+        if (*text != '\0' && *text != '#') {
+            if (opts->token_count == TOKENS_MAX)
+                return es_fail(err, ES_ERR_LIMIT, "%s: more than %d tokens", path, TOKENS_MAX);
+            ES_TRY(read_token(cli, path, line, text, &tokens[opts->token_count++], err));
+        }
+        text = next;
+    }
+    if (opts->token_count == 0)
+        return es_fail(err, ES_ERR_PARSE, "%s: it holds no token", path);
+    opts->tokens = tokens;
+    return ES_OK;
+}
+
+/* ---- serving a folder ---- */
+
+static es_status split_listen(es_cli *cli, const char *listen, const char **out_address,
+                              uint16_t *out_port, es_error *err)
+{
+    const char *colon = strrchr(listen, ':');
+    uint64_t port = 0;
+    if (colon == NULL || !es_text_to_uint64(colon + 1, &port) || port > UINT16_MAX)
+        return es_fail(err, ES_ERR_ARG, "--listen: '%s' must be ADDRESS:PORT with a port 0..65535",
+                       listen);
+    *out_address = es_arena_text_n(cli->arena, listen, (size_t)(colon - listen));
+    *out_port = (uint16_t)port;
+    return *out_address != NULL ? ES_OK : es_arena_full(cli->arena, "address", err);
+}
+
+static es_status tell_ready(int fd, uint16_t port, es_error *err)
+{
+    char line[32];
+    int size = snprintf(line, sizeof line, "ready %u\n", port);
+    if (write(fd, line, (size_t)size) != size)
+        return es_fail(err, ES_ERR_IO, "--ready-fd: cannot write to file descriptor %d", fd);
+    return ES_OK;
+}
+
+static void warn_of_openness(const es_server_opts *opts)
+{
+    bool loopback = strncmp(opts->address, "127.", 4) == 0 || strcmp(opts->address, "::1") == 0;
+    if (!loopback && opts->token_count == 0 && opts->client_ca_file == NULL)
+        es_log(ES_LOG_WARNING, "node",
+               "anybody who reaches %s may use it: see --tokens, --tls-cert", opts->address);
+}
+
+static es_status serve_until_stopped(es_cli *cli, const options *chosen, es_server_opts opts,
+                                     es_error *err)
+{
+    enum { LOOK_MS = 200 };
+    ES_CLEANUP(es_server_done_p) es_server *server = NULL;
+    size_t failed = 0;
+    ES_TRY(es_server_init(opts, &server, err));
+    warn_of_openness(&opts);
+    ES_TRY(es_server_start(server, &failed, err));
+    if (failed > 0)
+        es_log(ES_LOG_WARNING, "node", "models that could not be loaded: %zu", failed);
+    ES_TRY(tell_ready((int)chosen->ready_fd, es_server_port(server), err));
+    es_cli_say(cli, "serving on %s://%s:%u\n", opts.certificate_file != NULL ? "https" : "http",
+               opts.address, es_server_port(server));
+    while (*cli->stop == 0)
+        (void)poll(NULL, 0, LOOK_MS); /* a signal ends it early */
+    es_server_stop(server, chosen->grace_s);
+    return ES_OK;
+}
+
+static es_status serve_repository(es_cli *cli, const options *chosen, es_error *err)
+{
+    es_server_opts opts = es_server_opts_default();
+    const char *listen = chosen->listen != NULL ? chosen->listen : "127.0.0.1:8000";
+    ES_TRY(split_listen(cli, listen, &opts.address, &opts.port, err));
+    ES_TRY(read_tokens(cli, chosen->tokens, &opts, err));
+    opts.name = chosen->name;
+    opts.version = ES_VERSION;
+    opts.repository = chosen->repository;
+    opts.load = chosen->load.items;
+    opts.load_count = chosen->load.count;
+    opts.ort_library = chosen->ort_library;
+    opts.loop_count = (uint32_t)chosen->http_threads;
+    opts.replica_count = (uint32_t)chosen->replicas;
+    opts.thread_count = (uint32_t)chosen->threads;
+    opts.batch_max = (uint32_t)chosen->batch_max;
+    opts.queue_max = (uint32_t)chosen->queue_max;
+    opts.inline_us_max = chosen->inline_us;
+    opts.certificate_file = chosen->tls_cert;
+    opts.key_file = chosen->tls_key;
+    opts.client_ca_file = chosen->tls_client_ca;
+    return serve_until_stopped(cli, chosen, opts, err);
+}
+
+/* ---- a node of estran run ---- */
+
+static es_status serve_run(es_cli *cli, const options *chosen, es_error *err)
+{
+    es_node_opts opts = es_node_opts_default();
+    const char *listen = chosen->listen != NULL ? chosen->listen : "127.0.0.1:0";
+    ES_TRY(split_listen(cli, listen, &opts.address, &opts.port, err));
+    opts.name = chosen->name;
+    opts.ready_fd = (int)chosen->ready_fd;
+    opts.ort_library = chosen->ort_library;
+    return es_node_serve(opts, cli->stop, err);
+}
 
 static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
                      es_error *err)
@@ -43,18 +296,8 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     (void)files;
     (void)count;
     const options *chosen = given;
-    const char *colon = strrchr(chosen->listen, ':');
-    uint64_t port = 0;
-    if (colon == NULL || !es_text_to_uint64(colon + 1, &port) || port > UINT16_MAX)
-        return es_fail(err, ES_ERR_ARG, "--listen: '%s' must be ADDRESS:PORT with a port 0..65535",
-                       chosen->listen);
-    es_node_opts opts = es_node_opts_default();
-    opts.name = chosen->name;
-    opts.address = es_arena_text_n(cli->arena, chosen->listen, (size_t)(colon - chosen->listen));
-    opts.port = (uint16_t)port;
-    opts.ready_fd = (int)chosen->ready_fd;
-    opts.ort_library = chosen->ort_library;
-    return es_node_serve(opts, cli->stop, err);
+    return chosen->repository != NULL ? serve_repository(cli, chosen, err)
+                                      : serve_run(cli, chosen, err);
 }
 
 const es_verb es_verb_node = {
@@ -63,12 +306,20 @@ const es_verb es_verb_node = {
     .summary = "serve models and segments as one node of a network",
     .arguments = "",
     .details =
-        "'estran run' starts one per node of the scenario and tells it what to host. The node\n"
-        "prints 'ready PORT', serves until its controller's connection ends, and listens on\n"
-        "loopback unless told otherwise. A controller must present the token of the environment\n"
-        "variable ESTRAN_NODE_TOKEN when that is set, as 'estran run' does; nothing is encrypted.\n"
-        "Where the machine has energy counters it tells the joules of its process; sys and proc\n"
-        "are looked for below ESTRAN_METER_ROOT, a container's mount of the host's.",
+        "With --repository it serves the models of a folder over the Open Inference Protocol v2 "
+        "(REST\n"
+        "with binary tensors): DIR/MODEL/VERSION/model.onnx with an optional config.pbtxt, or "
+        "plain\n"
+        "DIR/MODEL.onnx. It prints 'ready PORT' when the models are loaded, and stops on SIGTERM "
+        "when\n"
+        "what is under way has been answered. docs/reference/node.md has the paths and figures.\n"
+        "  estran node --repository models --listen 127.0.0.1:8000\n"
+        "Without it, it is one of the nodes that 'estran run' starts and tells what to host; a\n"
+        "controller must present the token of the environment variable ESTRAN_NODE_TOKEN when that "
+        "is\n"
+        "set, and nothing is encrypted. Where the machine has energy counters it tells the joules "
+        "of\n"
+        "its process; sys and proc are looked for below ESTRAN_METER_ROOT.",
     .file_min = 0,
     .file_max = 0,
     .options = rows,

@@ -32,6 +32,61 @@ es_node_opts es_node_opts_default(void);
 es_status es_node_serve(es_node_opts opts, volatile sig_atomic_t *stop,
                         es_error *err) ES_MUST_CHECK;
 
+/* ---- a node as a server of the Open Inference Protocol v2 ---- */
+
+/* Bits of what a bearer token may do. */
+enum {
+    ES_SERVER_CLIENT = 1,     /* infer, look */
+    ES_SERVER_NODE = 2,       /* and set routes */
+    ES_SERVER_GATEWAY = 4,    /* the same */
+    ES_SERVER_CONTROLLER = 8, /* and load, unload, name peers */
+};
+
+typedef struct es_server_token {
+    const char *text; /* at least 16 characters */
+    uint32_t roles;
+} es_server_token;
+
+typedef struct es_server_opts {
+    const char *name;        /* of the node; default "node" */
+    const char *version;     /* of the program, told to clients; default "" */
+    const char *repository;  /* folder of models; required */
+    const char *const *load; /* models to load at the start; none: all */
+    size_t load_count;
+    const char *address;     /* default "127.0.0.1" */
+    uint16_t port;           /* 0: any; default 8000 */
+    uint32_t loop_count;     /* threads that speak HTTP; default 1 */
+    const char *ort_library; /* NULL: the default search */
+    const char *certificate_file, *key_file, *client_ca_file; /* PEM; see es_http_tls */
+    const es_server_token *tokens; /* none: open to all who can reach it */
+    size_t token_count;
+    uint32_t replica_count; /* of models that do not say; default 1 */
+    uint32_t thread_count;  /* inside one run; default 1 */
+    uint32_t batch_max;     /* rows joined for models that do not say; 0, 1: none; default 8 */
+    uint32_t queue_max;     /* requests that wait per model and priority; default 1024 */
+    double inline_us_max;   /* models whose run takes no longer are run by the thread that reads
+                               the request; default 50 */
+    size_t body_bytes_max;  /* of an inference request; default 64 MiB */
+    size_t load_bytes_max;  /* of a load request with files; default 512 MiB */
+} es_server_opts;
+
+es_server_opts es_server_opts_default(void);
+
+typedef struct es_server es_server;
+
+/* Reads the folder, binds, listens: clients may connect. Nothing is loaded yet. */
+es_status es_server_init(es_server_opts opts, es_server **out_server, es_error *err) ES_MUST_CHECK;
+uint16_t es_server_port(const es_server *server);
+
+/* Answers (not ready), loads the models, then is ready. A model that cannot be loaded is logged,
+ * told in the index, and counted in *out_failed (may be NULL). */
+es_status es_server_start(es_server *server, size_t *out_failed, es_error *err) ES_MUST_CHECK;
+
+/* No longer ready; lets requests under way end for grace_s, then answers 503; unloads. */
+void es_server_stop(es_server *server, double grace_s);
+void es_server_done(es_server *server); /* stops without grace when that was not done */
+void es_server_done_p(es_server **server);
+
 /* One served request, told as it comes back. Borrowed for the call. */
 typedef struct es_run_answer {
     es_class_id class_id;
