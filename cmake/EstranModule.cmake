@@ -43,6 +43,15 @@ function(es_add_test module stem file)
         WORKING_DIRECTORY "${CMAKE_BINARY_DIR}" SKIP_RETURN_CODE 77)
 endfunction()
 
+# Links a test of tests/support/es_faults.h so that fallible calls pass through it; more names may
+# follow that the test wraps itself.
+function(es_add_faults target)
+    foreach(name malloc calloc realloc aligned_alloc socket epoll_create1 epoll_ctl eventfd dup
+            pthread_create ${ARGN})
+        target_link_options(${target} PRIVATE "LINKER:--wrap=${name}")
+    endforeach()
+endfunction()
+
 # The kept corpus lies in tests/corpus/STEM; replaying it is a test in every build of the fuzz preset.
 function(es_add_fuzz module stem file)
     set(target ${module}_${stem})

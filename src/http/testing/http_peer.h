@@ -79,7 +79,7 @@ static inline int peer_read_one(int fd, char *out, size_t room)
         if (got < 0 && errno == ECONNRESET)
             return 0;
         if (got < 0)
-            fail_msg("no whole answer within 10 s: '%s'", out);
+            fail_msg("no whole answer within 10 s (errno %d): '%s'", errno, out);
         if (got == 0)
             return 0;
         used += (size_t)got;
