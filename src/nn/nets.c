@@ -158,7 +158,8 @@ static void half_residual(es_nn_maker *m, size_t number, size_t units)
 }
 
 /* A small one of our own. Halving by pools costs no parameters, and lets convolutions see all
- * places first; with strides instead it is 1 point worse on clothes of 28 x 28 at the same MACs. */
+ * places first; with strides instead it was 1.7 points worse on Fashion-MNIST (12 epochs, one
+ * seed). */
 void es_nn_net_cnn(es_nn_maker *m, const es_nn_wishes *w)
 {
     size_t units = es_nn_channels(16, w->width, STEP);

@@ -242,8 +242,9 @@ es_status es_nn_replace(es_nn *nn, es_nn_id of, es_nn_id by, es_error *err) ES_M
 
 /* ---- channels ---- */
 
-/* Channels that must be kept or dropped together: a dependency group. Coupled through adds,
- * concats, depthwise convolutions, batch norms, flattens (DepGraph, Fang et al. 2023). */
+/* Channels that must be kept or dropped together, so many times over: a dependency group. Coupled
+ * through adds, concats, depthwise convolutions, batch norms, flattens (DepGraph, Fang et al.
+ * 2023). Of a convolution with fewer groups than channels, whole groups are kept or dropped. */
 typedef struct es_nn_slice {
     es_nn_id layer;
     uint32_t param; /* index in params */
@@ -255,9 +256,11 @@ typedef struct es_nn_slice {
 
 typedef struct es_nn_group {
     size_t channels;
-    bool fixed; /* reaches the input or an output: not to be pruned */
+    bool fixed; /* reaches the input, an output or a softmax: not to be pruned */
     const es_nn_slice *slices;
     size_t slice_count;
+    const es_nn_id *layers; /* whose channels these are, with or without parameters, in order */
+    size_t layer_count;
 } es_nn_group;
 
 typedef struct es_nn_groups {
@@ -265,12 +268,15 @@ typedef struct es_nn_groups {
     size_t count;
 } es_nn_groups;
 
+/* All groups of a sealed net, by their first layer. Every output channel of every layer belongs to
+ * one. O(channels of all layers + layers * groups). */
 es_status es_nn_groups_find(es_arena *arena, const es_nn *nn, es_nn_groups *out_groups,
                             es_error *err) ES_MUST_CHECK;
 
 /* A net with only the channels kept: keep[g][c] of groups' group g (NULL: all of it). Really
- * smaller tensors. origin (may be NULL) gets, per parameter of the new net in order of layers and
- * params, where each of its values lies in the old one's. */
+ * smaller tensors; it computes what nn does with the dropped channels' parameters at 0. ES_ERR_ARG
+ * when a fixed group would lose a channel, or another all. origin (may be NULL) gets, per parameter
+ * of the new net in order of layers and params, where each of its values lies in the old one's. */
 typedef struct es_nn_origin {
     const uint32_t *const *places; /* [parameter] -> [its count] index into the old values */
     size_t param_total;

@@ -36,15 +36,18 @@ size_t es_nn_uses(const es_nn *nn, es_nn_id id)
     return uses;
 }
 
+/* Through norms that fold themselves. */
 es_nn_id es_nn_fold_into(const es_nn *nn, es_nn_id norm)
 {
-    const es_nn_layer *layer = es_nn_at(nn, norm);
-    if (layer->kind != ES_NN_BATCH_NORM)
-        return ES_NN_NONE;
-    es_nn_id into = layer->inputs[0];
-    es_nn_kind kind = es_nn_at(nn, into)->kind;
+    es_nn_id at = norm;
+    for (size_t i = 0; i < nn->layers.count && es_nn_at(nn, at)->kind == ES_NN_BATCH_NORM; i++) {
+        at = es_nn_at(nn, at)->inputs[0];
+        if (es_nn_uses(nn, at) != 1)
+            return ES_NN_NONE;
+    }
+    es_nn_kind kind = es_nn_at(nn, at)->kind;
     bool fits = kind == ES_NN_CONV || kind == ES_NN_DENSE;
-    return fits && es_nn_uses(nn, into) == 1 ? into : ES_NN_NONE;
+    return fits && at.index != norm.index ? at : ES_NN_NONE;
 }
 
 static uint64_t macs_of(const es_nn_layer *layer)
@@ -68,7 +71,8 @@ es_nn_work es_nn_layer_work(const es_nn *nn, es_nn_id id)
     es_nn_work work = {.macs = macs_of(layer)};
     es_nn_id into = es_nn_fold_into(nn, id);
     if (es_nn_is(into)) {
-        work.params = es_nn_has_bias(es_nn_at(nn, into)) ? 0 : layer->params[0].count;
+        bool first = layer->inputs[0].index == into.index;
+        work.params = first && !es_nn_has_bias(es_nn_at(nn, into)) ? layer->params[0].count : 0;
     } else {
         for (size_t i = 0; i < layer->param_count; i++)
             work.params += layer->params[i].count;
