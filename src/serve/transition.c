@@ -465,22 +465,6 @@ es_status es_transition_plan(es_arena *arena, const es_transition_given *given,
     return ES_OK;
 }
 
-es_status es_transition_patch(es_arena *arena, const es_transition_given *given,
-                              const es_plan **out_plan, es_error *err)
-{
-    es_transition_given same = *given;
-    es_mover mover;
-    *out_plan = NULL;
-    same.next = given->now;
-    if (given->now == NULL)
-        return ES_OK;
-    ES_TRY(start(&mover, arena, &same, err));
-    if (!is_broken(&mover))
-        return ES_OK;
-    (void)es_mover_make(&mover);
-    return es_mover_follow(&mover, out_plan, err);
-}
-
 void es_transition_tell(const es_transition *transition, const es_scenario *scenario, size_t step,
                         es_text *out)
 {

@@ -5,7 +5,8 @@
  * Pure: no sockets, no clocks. The order: load before route, route before unload. Where a node
  * cannot hold old and new together, requests are first led around what must go there; a class that
  * would be left without any way is first given a bridge: segments loaded elsewhere for the
- * meantime. A class that has no way even so is told as a loss.
+ * meantime. A class that has no way even so is told as a loss; its routes over nodes that cannot be
+ * reached stay, since whoever sends the requests may reach them.
  * At any time: all stages of all routes in force, and of those that requests under way may still
  * follow, are hosted; no node is asked to hold more than its memory.
  * Steps may be repeated, and planning anew from what then stands goes on where they ended.
@@ -35,7 +36,7 @@ typedef struct es_step {
 typedef struct es_step_loss {
     size_t step; /* the route */
     es_class_id class_id;
-    bool all; /* no way is left: its requests are refused until the next route */
+    bool all; /* no way is left: its requests are refused, or fail, until the next route */
 } es_step_loss;
 
 typedef struct es_transition {
@@ -52,8 +53,8 @@ typedef struct es_transition_given {
     const es_scenario *scenario;
     const es_idn *idn;   /* of the scenario: further ways; NULL: only those of now and next */
     const bool *hosted;  /* [node][segment] now */
-    const bool *usable;  /* [node][segment] that can be loaded; NULL: all. What is not and is not
-                            hosted either is left out of next's steps */
+    const bool *usable;  /* [node][segment] that can be loaded; NULL: all. What is neither that nor
+                            hosted is left out of the steps */
     const es_plan *now;  /* routes in force; NULL: none */
     const es_plan *next; /* placements and routings */
     bool undrained;      /* requests may be under way over anything that is hosted: it is not known
@@ -64,11 +65,6 @@ typedef struct es_transition_given {
  * node's memory, or routes over what it does not host. */
 es_status es_transition_plan(es_arena *arena, const es_transition_given *given,
                              const es_transition **out_transition, es_error *err) ES_MUST_CHECK;
-
-/* Routes now without what is not hosted: what can be said at once when a node is gone. Classes keep
- * their other ways, else the cheapest that is hosted. NULL in *out_plan: nothing is missing. */
-es_status es_transition_patch(es_arena *arena, const es_transition_given *given,
-                              const es_plan **out_plan, es_error *err) ES_MUST_CHECK;
 
 /* A line for people: "load 'small' on 'hall'". */
 void es_transition_tell(const es_transition *transition, const es_scenario *scenario, size_t step,

@@ -185,6 +185,34 @@ static bool fall_back(es_mover *mover, uint32_t class_index, double share)
     return best != NULL;
 }
 
+/* Whether all that a way lacks is on places that cannot be reached: it may still stand. */
+static bool is_doubtful(const es_mover *mover, const es_way *way)
+{
+    bool doubt = false;
+    for (uint32_t k = 0; k < es_way_stages(mover, way); k++) {
+        size_t at = es_mover_at(mover, way->nodes[k], es_way_segment(mover, way, k));
+        bool there = mover->hosted[at] && !mover->leaving[at];
+        bool lost = !mover->hosted[at] && mover->given->usable != NULL && !mover->given->usable[at];
+        if (!there && !lost)
+            return false;
+        doubt = doubt || lost;
+    }
+    return doubt;
+}
+
+/* No way stands. Whoever sends the requests may still reach a node that we cannot: ways of before
+ * over such nodes stay, since refusing could only make it worse. */
+static void keep_doubtful(es_mover *mover, uint32_t class_index)
+{
+    double kept = 0;
+    for (uint32_t w = mover->way_first[class_index]; w < mover->way_first[class_index + 1]; w++) {
+        es_way *way = &mover->ways[w];
+        way->made = is_doubtful(mover, way) ? way->now : 0;
+        kept += way->made;
+    }
+    mover->made_refused[class_index] = fmax(1 - kept, 0);
+}
+
 /* Wanted ways that stand take their shares; what is missing goes by the ways of before that still
  * stand, else by the wanted ones, else by the cheapest. */
 static void make_class(es_mover *mover, uint32_t class_index)
@@ -201,6 +229,8 @@ static void make_class(es_mover *mover, uint32_t class_index)
         before += standing ? ways[w].now : 0;
     }
     double missing = total - stands;
+    if (total <= SHARE_TOLERANCE && before <= 0)
+        keep_doubtful(mover, class_index);
     if (missing <= SHARE_TOLERANCE)
         return;
     if (before > 0) {
@@ -211,7 +241,7 @@ static void make_class(es_mover *mover, uint32_t class_index)
         for (uint32_t w = 0; w < count; w++)
             ways[w].made *= total / stands;
     } else if (!fall_back(mover, class_index, total)) {
-        mover->made_refused[class_index] = 1;
+        keep_doubtful(mover, class_index);
     }
 }
 
