@@ -210,6 +210,7 @@ es_status es_simulate_control(es_arena *arena, const es_idn *idn, const double *
                              .idn = idn,
                              .seed = opts.seed,
                              .slot_count = slot_count,
+                             .first_slot = opts.first_slot,
                              .future = demand,
                              .late_s = opts.late_s};
     ES_CLEANUP(es_decider_free_p) es_decider *decider = NULL;

@@ -23,11 +23,12 @@ typedef struct es_control {
 } es_control;
 
 typedef struct es_control_opts {
-    const char *policy; /* es_policy_make */
-    uint64_t seed;      /* of the policy and the outcome */
-    bool clip;          /* faults are counted and clipped; else the first is an error */
-    double late_s;      /* patience with a process; 0: 10 s */
-    bool expected;      /* of the outcome: how chance builds up queues */
+    const char *policy;  /* es_policy_make */
+    uint64_t seed;       /* of the policy and the outcome */
+    bool clip;           /* faults are counted and clipped; else the first is an error */
+    double late_s;       /* patience with a process; 0: 10 s */
+    bool expected;       /* of the outcome: how chance builds up queues */
+    uint32_t first_slot; /* of the scenario, which is slot 0 here; default 0 */
     /* To replay a log: what can be hosted in a slot, [item] (es_decider_decide), asked before the
      * slot is decided; and what was decided, told after. Either may be NULL. */
     const bool *(*usable)(void *context, uint32_t slot);
