@@ -3,7 +3,7 @@
 
 #define SOON_S 0.2    /* after a first miss or hit, to be sure */
 #define BACKOFF_S 0.5 /* the first pause for one that is gone, doubled each time */
-#define BACKOFF_S_MAX 8
+#define BACKOFF_S_MAX 4
 #define BLOCK_S 30 /* the first pause for a model that a node refused */
 #define BLOCK_S_MAX 3600
 enum { MISSES_DOWN = 2, HITS_UP = 2 };
