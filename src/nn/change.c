@@ -63,7 +63,7 @@ static es_status between(const es_nn *nn, es_nn_id from, es_nn_id to, es_nn_set 
 es_status es_nn_part(es_arena *arena, const es_nn *nn, es_nn_id from, es_nn_id to, es_nn **out_nn,
                      es_error *err)
 {
-    es_nn_set set;
+    es_nn_set set = {0};
     es_nn *part = NULL;
     ES_TRY(between(nn, from, to, &set, err));
     const es_nn_layer *begin = es_nn_at(nn, from);
@@ -91,8 +91,9 @@ es_status es_nn_part(es_arena *arena, const es_nn *nn, es_nn_id from, es_nn_id t
 static es_status push_part(es_nn *nn, es_nn_id at, const es_nn *part, const char *prefix,
                            es_nn_id *places, es_error *err)
 {
+    size_t count = part->layers.count; /* part may be nn itself */
     places[0] = at;
-    for (uint32_t i = 1; i < part->layers.count; i++) {
+    for (uint32_t i = 1; i < count; i++) {
         es_nn_layer layer = part->layers.items[i];
         layer.name = es_arena_format(nn->arena, "%s%s", prefix, layer.name);
         if (layer.name == NULL)

@@ -129,6 +129,10 @@ static void a_part_that_needs_more_is_refused(void **state)
                  "it gives {3}, net 'test' takes {4}");
     assert_fails(es_nn_attach(nn, a, part, "", &last, &err), ES_ERR_ARG, err, "taken already");
     assert_int_equal(nn->layers.count, 5);
+    nn->outputs[0].layer = b; /* behind itself: part and net are one */
+    assert_ok_err(es_nn_attach(nn, b, nn, "twice.", &last, &err), err);
+    assert_int_equal(nn->layers.count, 9);
+    assert_string_equal(nn->layers.items[last.index].name, "twice.b");
     es_arena_free(arena);
 }
 

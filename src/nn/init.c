@@ -75,7 +75,8 @@ static void weights_start(const es_nn *nn, es_nn_id id, es_nn_layer *layer, es_r
     for (size_t i = 2; i < weight->rank; i++)
         field *= (double)weight->dims[i];
     double fan_in = (double)weight->dims[1] * field;
-    double fan_out = (double)(weight->dims[0] / (layer->groups > 0 ? layer->groups : 1)) * field;
+    size_t units = weight->dims[0] / (layer->groups > 0 ? layer->groups : 1);
+    double fan_out = (double)units * field;
     if (layer->kind == ES_NN_GRU) /* each gate is a matrix of its own */
         glorot_uniform(weight, fan_in, fan_out / 3, rng);
     else if (before_relu(nn, id))

@@ -42,7 +42,9 @@ es_status es_nn_fail(const es_nn_layer *layer, es_error *err, const char *format
     va_start(args, format);
     (void)es_fail_v(err, ES_ERR_ARG, format, args);
     va_end(args);
-    return es_within(err, ES_ERR_ARG, "layer '%s' (%s)", layer->name, es_nn_kind_name(layer->kind));
+    (void)es_within(err, ES_ERR_ARG, "layer '%s' (%s)", layer->name,
+                    es_nn_kind_name(layer->kind)); /* as it is */
+    return ES_ERR_ARG;
 }
 
 es_nn_param *es_nn_param_of(es_nn_layer *layer, es_nn_role role)

@@ -227,17 +227,19 @@ es_status es_nn_seal(es_nn *nn, es_error *err) ES_MUST_CHECK;
  */
 es_status es_nn_fold(es_nn *nn, es_error *err) ES_MUST_CHECK;
 
-/* The part that computes `to` from `from` (layers): from becomes the input. For splits, heads and
- * tails. ES_ERR_ARG when `to` needs something else than `from`. */
+/* The part that computes `to` from `from` (layers): from becomes the input, under its name, `to` the
+ * only output. For splits, heads and tails. ES_ERR_ARG when `to` needs something else than `from`,
+ * or is `from`. */
 es_status es_nn_part(es_arena *arena, const es_nn *nn, es_nn_id from, es_nn_id to, es_nn **out_nn,
                      es_error *err) ES_MUST_CHECK;
 
-/* Puts `part` (one input) behind layer `at` of nn, its layers prefixed; gives the layer its last
- * output became. For branches, tails and bottlenecks. */
+/* Puts `part` (one input) behind layer `at` of nn, its layers prefixed and copied; gives the layer
+ * its last output became. For branches, tails and bottlenecks. On failure nn is as before. */
 es_status es_nn_attach(es_nn *nn, es_nn_id at, const es_nn *part, const char *prefix,
                        es_nn_id *out_last, es_error *err) ES_MUST_CHECK;
 
-/* All uses of layer `of` (also as output) become uses of `by`, but for those in by's own past. */
+/* All uses of layer `of` (also as output) become uses of `by`, but for those in by's own past. To
+ * put something between: add it behind `of`, then replace `of` by it. Seal afterwards. */
 es_status es_nn_replace(es_nn *nn, es_nn_id of, es_nn_id by, es_error *err) ES_MUST_CHECK;
 
 /* ---- channels ---- */

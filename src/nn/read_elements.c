@@ -312,7 +312,7 @@ static es_status read_hard_swish(es_nn_reader *r, const es_nn_value *x, const es
 static es_status read_two(es_nn_reader *r, es_error *err)
 {
     es_nn_constant c;
-    char op = r->op.op[0] == 'S' ? '-' : r->op.op[0]; /* Add, Sub, Mul, Div */
+    int op = r->op.op[0] == 'S' ? '-' : r->op.op[0]; /* Add, Sub, Mul, Div */
     affine how = {.multiplies = op == 'M' || op == 'D', .divides = op == 'D'};
     if (r->op.input_count != 2 || !es_nn_read_has(r, 0) || !es_nn_read_has(r, 1))
         return es_nn_read_fail(r, err, "expected two inputs");

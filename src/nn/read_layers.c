@@ -3,6 +3,8 @@
  */
 #include "nn/read.h"
 
+#include <assert.h>
+
 enum { PAD_MAX = 1 << 20 };
 
 /* ---- windows ---- */
@@ -69,6 +71,7 @@ static void pad_up(es_nn_shape in, es_nn_window *window)
 {
     for (size_t i = 0; i + 1 < in.rank; i++) {
         size_t all = in.dims[i + 1] + window->pad_before[i] + window->pad_after[i];
+        assert(window->stride[i] > 0);
         size_t over = all >= window->kernel[i] ? (all - window->kernel[i]) % window->stride[i] : 0;
         if (over > 0)
             window->pad_after[i] += window->stride[i] - over;

@@ -3,6 +3,8 @@
  */
 #include "nn/read.h"
 
+#include <assert.h>
+
 enum { CHAIN_MAX = 8, STEPS = 1 };
 
 /* ---- GRU ---- */
@@ -98,6 +100,7 @@ static es_status read_gru(es_nn_reader *r, es_error *err)
     bool biased = es_nn_read_has(r, 3);
     ES_TRY(check_gru(r, err));
     ES_TRY(read_steps(r, &x, err));
+    assert(x != NULL);
     for (size_t i = 0; i < 2; i++)
         ES_TRY(es_nn_read_weights(r, i + 1, 3, &params[i], err));
     if (biased)

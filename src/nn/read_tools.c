@@ -3,6 +3,8 @@
  */
 #include "nn/read.h"
 
+#include <assert.h>
+
 es_status es_nn_read_fail(const es_nn_reader *r, es_error *err, const char *format, ...)
 {
     const char *name = r->op.name;
@@ -12,7 +14,8 @@ es_status es_nn_read_fail(const es_nn_reader *r, es_error *err, const char *form
     va_start(args, format);
     (void)es_fail_v(err, ES_ERR_UNSUPPORTED, format, args);
     va_end(args);
-    return es_within(err, ES_ERR_UNSUPPORTED, "node '%s' (%s)", name, r->op.op);
+    (void)es_within(err, ES_ERR_UNSUPPORTED, "node '%s' (%s)", name, r->op.op); /* as it is */
+    return ES_ERR_UNSUPPORTED;
 }
 
 es_nn_read_fn es_nn_read_row_of(const es_nn_read_row *rows, size_t count, const char *op)
@@ -57,6 +60,7 @@ es_status es_nn_read_in(const es_nn_reader *r, size_t index, es_nn_value **out, 
 {
     es_nn_value *value = NULL;
     ES_TRY(find_input(r, index, &value, err));
+    assert(value != NULL);
     ES_TRY(refuse_pending(r, value, err));
     *out = value;
     return ES_OK;
@@ -68,6 +72,7 @@ es_status es_nn_read_image(const es_nn_reader *r, size_t index, bool padding_tak
     es_nn_value *value = NULL;
     char text[ES_NN_SHAPE_TEXT];
     ES_TRY(find_input(r, index, &value, err));
+    assert(value != NULL);
     if (!padding_taken || value->quantised)
         ES_TRY(refuse_pending(r, value, err));
     es_nn_shape shape = es_nn_at(r->nn, value->view.layer)->shape;

@@ -13,8 +13,8 @@ es_nn_view es_nn_view_plain(es_nn_id layer, es_nn_shape shape)
 {
     es_nn_view view = {.layer = layer, .rank = shape.rank + 1};
     take(&view.parts[0], ES_NN_BATCH_AXIS, &shape);
-    for (uint8_t i = 0; i < shape.rank; i++)
-        take(&view.parts[i + 1], i, &shape);
+    for (size_t i = 0; i < shape.rank; i++)
+        take(&view.parts[i + 1], (uint8_t)i, &shape);
     return view;
 }
 
@@ -22,8 +22,8 @@ es_nn_view es_nn_view_last(es_nn_id layer, es_nn_shape shape)
 {
     es_nn_view view = {.layer = layer, .rank = shape.rank + 1};
     take(&view.parts[0], ES_NN_BATCH_AXIS, &shape);
-    for (uint8_t i = 1; i < shape.rank; i++)
-        take(&view.parts[i], i, &shape);
+    for (size_t i = 1; i < shape.rank; i++)
+        take(&view.parts[i], (uint8_t)i, &shape);
     take(&view.parts[shape.rank], 0, &shape);
     return view;
 }
@@ -58,8 +58,8 @@ bool es_nn_view_is_flat(const es_nn_view *view, es_nn_shape shape, bool *out_nat
     if (view->rank != 2 || !es_nn_dim_is(&view->parts[0], ES_NN_BATCH_AXIS))
         return false;
     es_nn_dim natural = {0};
-    for (uint8_t i = 0; i < shape.rank; i++)
-        take(&natural, i, &shape);
+    for (size_t i = 0; i < shape.rank; i++)
+        take(&natural, (uint8_t)i, &shape);
     *out_natural = part_same(&view->parts[1], &natural);
     return view->parts[1].count == natural.count;
 }
