@@ -72,14 +72,16 @@ es_status es_onednn_load(es_onednn_library *out_library, es_error *err) ES_MUST_
 typedef struct es_view es_view;
 struct es_view {
     dnnl_memory_desc_t desc;
-    uint32_t buffer; /* of the plan; NO_BUFFER: memory of someone else */
+    uint32_t buffer; /* of the plan; ES_ONEDNN_NO_BUFFER: memory of someone else */
     dnnl_memory_t memory;
     void *data;
     bool shared;        /* a gradient that goes to several layers: not to be written over */
     es_view *converted; /* list of the same values in other layouts */
 };
 
-enum { ES_ONEDNN_ARGS_MAX = 12, ES_ONEDNN_NO_BUFFER = UINT32_MAX };
+#define ES_ONEDNN_NO_BUFFER UINT32_MAX
+
+enum { ES_ONEDNN_ARGS_MAX = 12 };
 
 typedef struct es_onednn_plan es_onednn_plan;
 

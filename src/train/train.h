@@ -14,6 +14,8 @@
 #include "data/data.h"
 #include "nn/nn.h"
 
+#include <signal.h>
+
 /* ---- parameters ---- */
 
 /* One parameter that is trained, with its gradient. */
@@ -140,5 +142,191 @@ double es_loss_gatekeeper(const float *scores, const uint32_t *labels, size_t sa
 
 /* How many rows have their largest score (the first of equals) at the label. */
 size_t es_loss_right(const float *scores, const uint32_t *labels, size_t samples, size_t classes);
+
+/* ---- optimisers ---- */
+
+typedef enum es_optimiser_kind {
+    ES_OPTIMISER_SGD,   /* v = m v + g; w -= rate v, or rate (g + m v) with Nesterov */
+    ES_OPTIMISER_ADAM,  /* Kingma and Ba 2015, with bias correction; decay is added to g */
+    ES_OPTIMISER_ADAMW, /* Loshchilov and Hutter 2019: w -= rate decay w beside it */
+    ES_OPTIMISER_COUNT
+} es_optimiser_kind;
+
+extern const char *const es_optimiser_names[ES_OPTIMISER_COUNT];
+
+typedef struct es_optimiser_opts {
+    es_optimiser_kind kind; /* default SGD */
+    double momentum;        /* of SGD, 0..1; default 0.9 */
+    bool nesterov;          /* default true */
+    double beta1, beta2;    /* of Adam; default 0.9, 0.999 */
+    double epsilon;         /* of Adam; default 1e-8 */
+    double weight_decay;    /* >= 0; default 0; of weights, not of biases and batch norms */
+    bool decay_all;         /* of those too; default false */
+    double clip_norm;       /* all gradients together are at most that long; 0: any; default 0 */
+} es_optimiser_opts;
+
+es_optimiser_opts es_optimiser_opts_default(void);
+
+typedef struct es_optimiser {
+    es_optimiser_opts opts;
+    const es_train_params *params; /* kept until the arena goes */
+    uint64_t step;                 /* taken so far */
+    float *first, *second;         /* [params->total] moments; second NULL for SGD */
+} es_optimiser;
+
+es_status es_optimiser_init(es_arena *arena, const es_train_params *params, es_optimiser_opts opts,
+                            es_optimiser *out_optimiser, es_error *err) ES_MUST_CHECK;
+
+/* Changes the values by their gradients; rate > 0. Gives the length of all gradients together
+ * before clipping. O(params->total). */
+double es_optimiser_step(es_optimiser *optimiser, double rate);
+
+/* ---- rates ---- */
+
+typedef enum es_rate_kind {
+    ES_RATE_CONSTANT,
+    ES_RATE_STEP,   /* times `drop` at each of the shares */
+    ES_RATE_COSINE, /* half a cosine down to the last */
+    ES_RATE_LINEAR, /* a line down to the last */
+    ES_RATE_COUNT
+} es_rate_kind;
+
+extern const char *const es_rate_names[ES_RATE_COUNT];
+
+typedef struct es_rate_opts {
+    es_rate_kind kind; /* default COSINE */
+    double rate;       /* > 0; default 0.1 */
+    double last;       /* share of rate at the end; default 0 */
+    double warm_up;    /* share of the training in which it climbs to rate; default 0.05 */
+    double drop;       /* default 0.1 */
+    double shares[4];  /* of the training, rising, 0: none; default 0.5, 0.75 */
+} es_rate_opts;
+
+es_rate_opts es_rate_opts_default(void);
+
+/* At a share 0..1 of the training. */
+double es_rate_at(const es_rate_opts *opts, double share);
+
+/* ---- augmentation ---- */
+
+typedef struct es_augment_opts {
+    size_t shift;   /* moved by up to that many places along each axis, filled; default 0 */
+    bool flip;      /* columns mirrored, half of the time; default false */
+    size_t erase;   /* side of a square (length of a stretch) filled at a random place; default 0 */
+    double stretch; /* all values times 1 - stretch to 1 + stretch; default 0 */
+    double noise;   /* standard deviation of what is added, in units of the data; default 0 */
+    double mixup;   /* alpha of Zhang et al. 2018, with soft labels; default 0 */
+    float fill;     /* default 0 */
+} es_augment_opts;
+
+/* In place, each sample by itself; mixup is not done here. scratch[shape.count]. O(values). */
+void es_augment(const es_augment_opts *opts, es_nn_shape shape, es_rng *rng, size_t samples,
+                float *x, float *scratch);
+
+/* Each sample and the next of a turn become share x + (1 - share) y, share from Beta(alpha, alpha);
+ * targets[samples, classes] are mixed alike. scratch[samples * size]. */
+void es_augment_mixup(double alpha, es_rng *rng, size_t samples, size_t size, size_t classes,
+                      const uint32_t *labels, float *x, float *targets, float *scratch);
+
+/* ---- evaluation ---- */
+
+typedef struct es_evaluation {
+    size_t count;
+    double loss[ES_NN_OUTPUTS_MAX];     /* cross entropy without smoothing, or squares */
+    double accuracy[ES_NN_OUTPUTS_MAX]; /* NAN for squares */
+} es_evaluation;
+
+typedef enum es_fit_loss {
+    ES_FIT_CROSS_ENTROPY, /* of every output that has as many values as there are classes */
+    ES_FIT_SQUARES,       /* of the last output against the input: autoencoders */
+    ES_FIT_LOSS_COUNT
+} es_fit_loss;
+
+extern const char *const es_fit_loss_names[ES_FIT_LOSS_COUNT];
+
+/* Over rows (NULL: all), in batches of the engine. outputs[k] (the array or any may be NULL) gets
+ * [rows, shape]. */
+es_status es_train_evaluate(es_train_engine *engine, const es_dataset *set,
+                            const es_data_rows *rows, es_fit_loss loss, es_evaluation *out,
+                            float *const *outputs, es_error *err) ES_MUST_CHECK;
+
+/* Running statistics anew, as the plain mean over that many batches: after changing widths or
+ * weights. Batches are taken from the start of an epoch. */
+es_status es_train_statistics_reset(es_train_engine *engine, es_data_batches *batches, size_t count,
+                                    es_error *err) ES_MUST_CHECK;
+
+/* ---- fit ---- */
+
+typedef struct es_fit_batch {
+    const float *x;         /* [samples, input], augmented */
+    const uint32_t *labels; /* NULL: the set has none */
+    const float *targets;   /* [samples, classes], with mixup; else NULL */
+    size_t samples;
+    uint64_t epoch, step; /* from 0; step over all epochs */
+} es_fit_batch;
+
+typedef struct es_fit_epoch {
+    uint64_t epoch;                  /* from 0 */
+    double rate;                     /* at its end */
+    double loss, accuracy;           /* of the training batches as they went by */
+    double held_loss, held_accuracy; /* of the last output; NAN: none held */
+    double seconds;                  /* training alone */
+    bool best;
+} es_fit_epoch;
+
+typedef struct es_fit_hooks {
+    void *context;
+    /* Instead of forward, loss and backward: leaves the gradients in the engine's parameters and
+     * gives the loss and the right answers of the last output (may be 0). NULL: the usual step. */
+    es_status (*step)(void *context, es_train_engine *engine, const es_fit_batch *batch,
+                      double *out_loss, size_t *out_right, es_error *err);
+    void (*progress)(void *context, uint64_t epoch, double share, double loss); /* at times */
+    /* After each; false stops the training there. */
+    bool (*epoch)(void *context, const es_fit_epoch *epoch);
+} es_fit_hooks;
+
+typedef struct es_fit_opts {
+    uint32_t epoch_count;   /* >= 1; default 10 */
+    size_t batch;           /* default 64; what is over at the end of an epoch is left out */
+    es_fit_loss loss;       /* default cross entropy */
+    double label_smoothing; /* 0..1; default 0 */
+    double output_weights[ES_NN_OUTPUTS_MAX]; /* of the losses; 0 in all: 1 each */
+    es_optimiser_opts optimiser;
+    es_rate_opts rate;
+    es_augment_opts augment;
+    double average;    /* exponential mean of the parameters, share kept per step; 0: none */
+    uint32_t patience; /* epochs without a better one before it stops; 0: never; default 0 */
+    bool keep_best;    /* end with the parameters of the best epoch, by held rows; default true */
+    bool allow_empty;  /* classes of the net without samples; default false */
+    uint64_t seed;     /* default 1 */
+    es_train_engine_opts engine;       /* batch and seed are set from those above */
+    const char *checkpoint;            /* file, or NULL: none */
+    uint32_t checkpoint_epochs;        /* between writing it; default 1 */
+    bool resume;                       /* from the checkpoint, which must be there; default false */
+    const volatile sig_atomic_t *stop; /* not 0: write the checkpoint and stop; may be NULL */
+    es_fit_hooks hooks;
+} es_fit_opts;
+
+es_fit_opts es_fit_opts_default(void);
+
+typedef struct es_fit_result {
+    es_fit_epoch *epochs;
+    size_t epoch_count;
+    size_t best;    /* index; the last when nothing is held */
+    bool stopped;   /* by the flag or a hook */
+    bool early;     /* patience ran out */
+    double seconds; /* training alone */
+    uint64_t steps;
+    es_train_backend backend;
+    uint32_t thread_count;
+} es_fit_result;
+
+/* Trains nn's parameters on rows (NULL: all) and watches held (NULL: none). The result lies in the
+ * arena. Interrupted and resumed gives the same bytes as not interrupted. Errors: a loss that is no
+ * number names epoch and step; shapes that differ, labels that the net has no class for, classes
+ * without samples, fewer rows than a batch; ES_ERR_PARSE for a checkpoint of other settings. */
+es_status es_fit(es_arena *arena, es_nn *nn, const es_dataset *set, const es_data_rows *rows,
+                 const es_data_rows *held, const es_fit_opts *opts, es_fit_result *out_result,
+                 es_error *err) ES_MUST_CHECK;
 
 #endif
