@@ -16,6 +16,8 @@
 #include "online/online.h"
 #include "serve/routes.h"
 
+#include <signal.h>
+
 /* ---- the cluster, as the controller reaches it ---- */
 
 typedef enum es_fleet_verb {
@@ -27,11 +29,18 @@ typedef enum es_fleet_verb {
     ES_FLEET_VERB_COUNT
 } es_fleet_verb;
 
+/* How often a gateway took a way of its routes. */
+typedef struct es_fleet_taken {
+    const char *route; /* as in the routes that it was told */
+    double taken;
+} es_fleet_taken;
+
 /* Requests of a class since a gateway started. */
 typedef struct es_fleet_class {
     const char *task, *entry;
     double arrived, answered, partial, refused, failed;
-    double quality; /* mean expected of the answered; NAN: not known */
+    size_t option_count;
+    const es_fleet_taken *options; /* of the routes in force */
 } es_fleet_class;
 
 /* What a process says of itself. */
@@ -142,6 +151,7 @@ typedef struct es_http_fleet_opts {
     double load_timeout_s;        /* of loading or unloading a model; default 120 */
     const char *certificate_file; /* shown to servers; NULL: none */
     const char *key_file;
+    volatile sig_atomic_t *stop; /* non-zero ends what is under way; may be NULL */
 } es_http_fleet_opts;
 
 es_http_fleet_opts es_http_fleet_opts_default(void);

@@ -137,7 +137,9 @@ struct es_controller {
     const es_plan *coming_goal; /* goal once it is committed */
     es_arena *force_arenas[2];
     uint32_t force_turn;
-    const es_plan *force;  /* as gateways were told last; NULL: nothing */
+    const es_plan *force;               /* as gateways were told last; NULL: nothing */
+    const es_serve_routes *told_routes; /* made of force, of all classes; NULL: not yet */
+    const es_serve_routes *coming_routes;
     int64_t generation;    /* of it */
     const es_plan *coming; /* force once it is committed */
     int64_t coming_generation;

@@ -331,6 +331,7 @@ static void take_told(es_controller *c, es_member *member, es_fleet_call *call)
         es_member_missed(c, member, &call->err);
     else
         es_controller_note(c, call->status, &call->err);
+    member->probe_ns = now_ns(c); /* it may have newer routes, and say so */
 }
 
 /* A gateway with newer routes than ours (our state was lost): ours need a higher generation. */

@@ -30,6 +30,13 @@ void es_memory_aimed(es_controller *c)
     c->pending = true;
 }
 
+static es_status make_routes(es_controller *c, es_arena *arena, const es_plan *plan,
+                             const es_serve_routes **out, es_error *err)
+{
+    return es_serve_routes_make(arena, &c->scenario, plan, c->given.cluster,
+                                es_serve_make_opts_default(), out, err);
+}
+
 es_status es_memory_force(es_controller *c, const es_plan *table, int64_t above, es_error *err)
 {
     es_arena *arena = c->force_arenas[1 - c->force_turn];
@@ -45,6 +52,8 @@ es_status es_memory_force(es_controller *c, const es_plan *table, int64_t above,
         es_arena_reset(arena);
         status = read_plan(c, arena, "routes", es_text_get(&text), &c->coming, err);
     }
+    if (status == ES_OK)
+        status = make_routes(c, arena, c->coming, &c->coming_routes, err);
     es_text_done(&text);
     return status;
 }
@@ -64,9 +73,59 @@ void es_memory_resumed(es_controller *c)
 void es_memory_forced(es_controller *c)
 {
     c->force = c->coming;
+    c->told_routes = c->coming_routes;
     c->force_turn = 1 - c->force_turn;
     c->generation = c->coming_generation;
     es_memory_resumed(c);
+}
+
+/* ---- a cluster that has lost nodes for good ---- */
+
+static bool is_here(const es_controller *c, es_node_id node)
+{
+    return c->member_of[node.index] > 0;
+}
+
+static bool goes_here(const es_controller *c, const es_routing *routing)
+{
+    for (uint32_t k = 0; k < c->scenario.pipelines[routing->pipeline.index].stage_count; k++)
+        if (!is_here(c, routing->nodes[k]))
+            return false;
+    return true;
+}
+
+/* Ways over nodes that the cluster document no longer names are none. */
+static es_status leave_out(es_controller *c, es_arena *arena, const es_plan **plan, es_error *err)
+{
+    es_plan *left = ES_TAKE_ONE(arena, es_plan);
+    es_routing *routings = ES_TAKE_ARRAY(arena, es_routing, (*plan)->routing_count);
+    double *refused = ES_TAKE_ARRAY(arena, double, c->class_count);
+    if (left == NULL || routings == NULL || refused == NULL)
+        return es_arena_full(arena, "routes", err);
+    *left = **plan;
+    left->routing_count = 0;
+    memcpy(refused, (*plan)->refused_share, c->class_count * sizeof *refused);
+    for (size_t r = 0; r < (*plan)->routing_count; r++) {
+        const es_routing *routing = &(*plan)->routings[r];
+        if (goes_here(c, routing))
+            routings[left->routing_count++] = *routing;
+        else
+            refused[routing->class_id.index] =
+                fmin(refused[routing->class_id.index] + routing->share, 1);
+    }
+    left->routings = routings;
+    left->refused_share = refused;
+    *plan = left;
+    return ES_OK;
+}
+
+static void check_goal(es_controller *c)
+{
+    for (size_t i = 0; c->goal != NULL && i < c->goal->placement_count; i++)
+        if (!is_here(c, c->goal->placements[i].node)) {
+            c->goal = NULL; /* soon there is another */
+            c->pending = false;
+        }
 }
 
 es_status es_memory_load(es_controller *c, es_error *err)
@@ -86,8 +145,12 @@ es_status es_memory_load(es_controller *c, es_error *err)
         ES_TRY(read_plan(c, c->goal_arenas[0], "target", target, &c->goal, err));
     else if (plan != NULL)
         ES_TRY(read_plan(c, c->goal_arenas[0], "plan", plan, &c->goal, err));
-    if (routes != NULL)
+    check_goal(c);
+    if (routes != NULL) {
         ES_TRY(read_plan(c, c->force_arenas[0], "routes", routes, &c->force, err));
+        ES_TRY(leave_out(c, c->force_arenas[0], &c->force, err));
+        ES_TRY(make_routes(c, c->force_arenas[0], c->force, &c->told_routes, err));
+    }
     return es_state_totals_get(c->state, &c->totals, err);
 }
 

@@ -119,6 +119,22 @@ static uint32_t class_of(const es_controller *c, const char *task, const char *e
     return ES_INDEX_NONE;
 }
 
+/* Mean expected quality of the ways that were taken; NAN: none, or none that is known. */
+static double quality_of(const es_controller *c, uint32_t k, const es_fleet_class *seen)
+{
+    const es_serve_class *told = c->told_routes != NULL ? &c->told_routes->classes[k] : NULL;
+    double sum = 0;
+    double weight = 0;
+    for (size_t i = 0; told != NULL && i < seen->option_count; i++)
+        for (size_t o = 0; o < told->option_count; o++) {
+            if (strcmp(told->options[o].route, seen->options[i].route) != 0)
+                continue;
+            sum += seen->options[i].taken * told->options[o].quality;
+            weight += seen->options[i].taken;
+        }
+    return weight > 0 ? sum / weight : (double)NAN;
+}
+
 static void take_seen(es_controller *c, const es_fleet_seen *seen)
 {
     es_reading *fresh = &c->fresh;
@@ -134,7 +150,7 @@ static void take_seen(es_controller *c, const es_fleet_seen *seen)
             continue;
         fresh->arrived[k] += seen->classes[i].arrived;
         fresh->answered[k] += seen->classes[i].answered + seen->classes[i].partial;
-        fresh->quality[k] = seen->classes[i].quality;
+        fresh->quality[k] = quality_of(c, k, &seen->classes[i]);
     }
 }
 

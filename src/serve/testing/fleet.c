@@ -246,8 +246,7 @@ static void observe_gateway(caller *c, es_fleet_call *call)
         c->classes[g][k] = (es_fleet_class){.task = "detect",
                                             .entry = entries[k],
                                             .arrived = gateway->arrived[k],
-                                            .answered = gateway->arrived[k],
-                                            .quality = 0.8};
+                                            .answered = gateway->arrived[k]};
     call->seen = seen;
 }
 
