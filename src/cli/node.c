@@ -1,8 +1,8 @@
 /* estran node: a server of the Open Inference Protocol over a folder of models; without a folder,
  * one of the nodes that `estran run` starts. */
-#include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/listen.h"
 #include "serve/serve.h"
 
 #include <poll.h>
@@ -141,97 +141,7 @@ static const es_option rows[] = {
      .help = "lines `ROLE TOKEN`: client, node, gateway or controller; others get 401"},
 };
 
-enum { TOKENS_MAX = 256, TOKENS_BYTES_MAX = 1 << 20 };
-
-/* ---- tokens ---- */
-
-static es_status read_token(es_cli *cli, const char *path, size_t line, char *text,
-                            es_server_token *out, es_error *err)
-{
-    static const char *const roles[] = {"client", "node", "gateway", "controller"};
-    static const uint32_t bits[] = {ES_SERVER_CLIENT, ES_SERVER_NODE, ES_SERVER_GATEWAY,
-                                    ES_SERVER_CONTROLLER};
-    size_t size = strcspn(text, " \t");
-    char *role = es_arena_text_n(cli->arena, text, size);
-    char *token = text + size + strspn(text + size, " \t");
-    size_t length = strcspn(token, " \t\r");
-    if (role == NULL)
-        return es_arena_full(cli->arena, "tokens", err);
-    if (length == 0 || token[length + strspn(token + length, " \t\r")] != '\0')
-        return es_fail(err, ES_ERR_PARSE, "%s:%zu: 'ROLE TOKEN' is expected", path, line);
-    token[length] = '\0';
-    out->text = token;
-    for (size_t i = 0; i < 4; i++)
-        if (strcmp(role, roles[i]) == 0)
-            out->roles = bits[i];
-    if (out->roles == 0)
-        return es_fail(err, ES_ERR_PARSE,
-                       "%s:%zu: role '%.32s' must be client, node, gateway or controller", path,
-                       line, role);
-    return ES_OK;
-}
-
-static es_status read_tokens(es_cli *cli, const char *path, es_server_opts *opts, es_error *err)
-{
-    char *text = NULL;
-    size_t size = 0;
-    size_t line = 0;
-    if (path == NULL)
-        return ES_OK;
-    ES_TRY(es_file_read(cli->arena, path, TOKENS_BYTES_MAX, &text, &size, err));
-    es_server_token *tokens = ES_TAKE_ARRAY(cli->arena, es_server_token, TOKENS_MAX);
-    if (tokens == NULL)
-        return es_arena_full(cli->arena, "tokens", err);
-    while (*text != '\0') {
-        char *end = text + strcspn(text, "\n");
-        char *next = *end == '\0' ? end : end + 1;
-        *end = '\0';
-        line++;
-        text += strspn(text, " \t\r");
-        if (*text != '\0' && *text != '#') {
-            if (opts->token_count == TOKENS_MAX)
-                return es_fail(err, ES_ERR_LIMIT, "%s: more than %d tokens", path, TOKENS_MAX);
-            ES_TRY(read_token(cli, path, line, text, &tokens[opts->token_count++], err));
-        }
-        text = next;
-    }
-    if (opts->token_count == 0)
-        return es_fail(err, ES_ERR_PARSE, "%s: it holds no token", path);
-    opts->tokens = tokens;
-    return ES_OK;
-}
-
 /* ---- serving a folder ---- */
-
-static es_status split_listen(es_cli *cli, const char *listen, const char **out_address,
-                              uint16_t *out_port, es_error *err)
-{
-    const char *colon = strrchr(listen, ':');
-    uint64_t port = 0;
-    if (colon == NULL || !es_text_to_uint64(colon + 1, &port) || port > UINT16_MAX)
-        return es_fail(err, ES_ERR_ARG, "--listen: '%s' must be ADDRESS:PORT with a port 0..65535",
-                       listen);
-    *out_address = es_arena_text_n(cli->arena, listen, (size_t)(colon - listen));
-    *out_port = (uint16_t)port;
-    return *out_address != NULL ? ES_OK : es_arena_full(cli->arena, "address", err);
-}
-
-static es_status tell_ready(int fd, uint16_t port, es_error *err)
-{
-    char line[32];
-    int size = snprintf(line, sizeof line, "ready %u\n", port);
-    if (write(fd, line, (size_t)size) != size)
-        return es_fail(err, ES_ERR_IO, "--ready-fd: cannot write to file descriptor %d", fd);
-    return ES_OK;
-}
-
-static void warn_of_openness(const es_server_opts *opts)
-{
-    bool loopback = strncmp(opts->address, "127.", 4) == 0 || strcmp(opts->address, "::1") == 0;
-    if (!loopback && opts->token_count == 0 && opts->client_ca_file == NULL)
-        es_log(ES_LOG_WARNING, "node",
-               "anybody who reaches %s may use it: see --tokens, --tls-cert", opts->address);
-}
 
 static es_status serve_until_stopped(es_cli *cli, const options *chosen, es_server_opts opts,
                                      es_error *err)
@@ -240,11 +150,11 @@ static es_status serve_until_stopped(es_cli *cli, const options *chosen, es_serv
     ES_CLEANUP(es_server_done_p) es_server *server = NULL;
     size_t failed = 0;
     ES_TRY(es_server_init(opts, &server, err));
-    warn_of_openness(&opts);
+    es_cli_warn_open("node", opts.address, opts.token_count > 0 || opts.client_ca_file != NULL);
     ES_TRY(es_server_start(server, &failed, err));
     if (failed > 0)
         es_log(ES_LOG_WARNING, "node", "models that could not be loaded: %zu", failed);
-    ES_TRY(tell_ready((int)chosen->ready_fd, es_server_port(server), err));
+    ES_TRY(es_cli_ready((int)chosen->ready_fd, es_server_port(server), err));
     es_cli_say(cli, "serving on %s://%s:%u\n", opts.certificate_file != NULL ? "https" : "http",
                opts.address, es_server_port(server));
     while (*cli->stop == 0)
@@ -257,8 +167,8 @@ static es_status serve_repository(es_cli *cli, const options *chosen, es_error *
 {
     es_server_opts opts = es_server_opts_default();
     const char *listen = chosen->listen != NULL ? chosen->listen : "127.0.0.1:8000";
-    ES_TRY(split_listen(cli, listen, &opts.address, &opts.port, err));
-    ES_TRY(read_tokens(cli, chosen->tokens, &opts, err));
+    ES_TRY(es_cli_listen(cli, listen, &opts.address, &opts.port, err));
+    ES_TRY(es_cli_tokens(cli, chosen->tokens, &opts.tokens, &opts.token_count, err));
     opts.name = chosen->name;
     opts.version = ES_VERSION;
     opts.repository = chosen->repository;
@@ -283,7 +193,7 @@ static es_status serve_run(es_cli *cli, const options *chosen, es_error *err)
 {
     es_node_opts opts = es_node_opts_default();
     const char *listen = chosen->listen != NULL ? chosen->listen : "127.0.0.1:0";
-    ES_TRY(split_listen(cli, listen, &opts.address, &opts.port, err));
+    ES_TRY(es_cli_listen(cli, listen, &opts.address, &opts.port, err));
     opts.name = chosen->name;
     opts.ready_fd = (int)chosen->ready_fd;
     opts.ort_library = chosen->ort_library;

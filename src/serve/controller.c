@@ -147,6 +147,7 @@ static es_status start(es_controller *c, es_error *err)
     ES_TRY(es_idn_from_scenario(c->arena, &c->scenario, &c->idn, err));
     c->item_count = c->idn->item_count;
     ES_TRY(take_all(c, err));
+    ES_TRY(es_memory_tasks(c, err));
     ES_TRY(open_state(c, err));
     resume_time(c);
     c->move.stale = true;

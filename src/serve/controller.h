@@ -142,6 +142,15 @@ typedef struct es_replayed {
 es_status es_controller_replay(const es_controller_given *given, es_replayed *out,
                                es_error *err) ES_MUST_CHECK;
 
+/* ---- controller_answers.c: what the cluster says ---- */
+
+/* Fill *seen from JSON; name stands for the process in messages. Texts point into bytes' tree in
+ * the arena. */
+es_status es_fleet_read_observe(es_arena *arena, const char *name, const char *bytes, size_t size,
+                                bool gateway, es_fleet_seen *seen, es_error *err) ES_MUST_CHECK;
+es_status es_fleet_read_models(es_arena *arena, const char *name, const char *bytes, size_t size,
+                               es_fleet_seen *seen, es_error *err) ES_MUST_CHECK;
+
 /* ---- controller_fleet.c: the cluster over HTTP ---- */
 
 typedef struct es_http_fleet es_http_fleet;

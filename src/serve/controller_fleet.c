@@ -9,7 +9,7 @@
 
 static const char *const verb_names[ES_FLEET_VERB_COUNT] = {"observe", "load", "unload", "peers",
                                                             "routes"};
-enum { ARENA_BYTES = 256 << 20, PATH_BYTES_MAX = 4096, CALLS_MAX = 65536 };
+enum { ARENA_BYTES = 256 << 20, PATH_BYTES_MAX = 4096, CALLS_MAX = 65535 };
 #define LOOK_NS (100 * ES_NS_PER_MS) /* whether to stop */
 
 /* One process, and what it is asked just now. */
@@ -43,116 +43,16 @@ es_http_fleet_opts es_http_fleet_opts_default(void)
 
 /* ---- what is said ---- */
 
-static es_status read_models(process *p, const es_doc *root, es_error *err)
-{
-    ES_TRY(es_doc_expect_list(root, err));
-    const char **models = ES_TAKE_ARRAY(p->arena, const char *, root->as.list.count);
-    if (models == NULL)
-        return es_arena_full(p->arena, "models", err);
-    for (size_t i = 0; i < root->as.list.count; i++) {
-        const es_doc *entry = root->as.list.items[i];
-        const char *name = NULL;
-        const char *state = "READY"; /* who was asked for the ready ones may leave it out */
-        ES_TRY(es_doc_expect_map(entry, err));
-        ES_TRY(es_doc_need_text(entry, "name", &name, err));
-        ES_TRY(es_doc_get_text(entry, "state", &state, err));
-        if (strcmp(state, "READY") == 0)
-            models[p->seen.model_count++] = name;
-    }
-    p->seen.models = models;
-    return ES_OK;
-}
-
-static es_status read_options(process *p, const es_doc *map, es_fleet_class *out, es_error *err)
-{
-    const es_doc *list = NULL;
-    ES_TRY(es_doc_get_list(map, "options", &list, err));
-    size_t count = list != NULL ? list->as.list.count : 0;
-    es_fleet_taken *options = ES_TAKE_ARRAY(p->arena, es_fleet_taken, count);
-    if (options == NULL)
-        return es_arena_full(p->arena, "options", err);
-    for (size_t i = 0; i < count; i++) {
-        ES_TRY(es_doc_expect_map(list->as.list.items[i], err));
-        ES_TRY(es_doc_need_text(list->as.list.items[i], "route", &options[i].route, err));
-        ES_TRY(
-            es_doc_need_number(list->as.list.items[i], "taken", 0, 1e18, &options[i].taken, err));
-    }
-    out->option_count = count;
-    out->options = options;
-    return ES_OK;
-}
-
-static es_status read_class(process *p, const es_doc *map, es_fleet_class *out, es_error *err)
-{
-    ES_TRY(es_doc_expect_map(map, err));
-    ES_TRY(es_doc_need_text(map, "task", &out->task, err));
-    ES_TRY(es_doc_need_text(map, "entry", &out->entry, err));
-    ES_TRY(es_doc_need_number(map, "arrived", 0, 1e18, &out->arrived, err));
-    ES_TRY(es_doc_get_number(map, "answered", 0, 1e18, &out->answered, err));
-    ES_TRY(es_doc_get_number(map, "partial", 0, 1e18, &out->partial, err));
-    ES_TRY(es_doc_get_number(map, "refused", 0, 1e18, &out->refused, err));
-    ES_TRY(es_doc_get_number(map, "failed", 0, 1e18, &out->failed, err));
-    return read_options(p, map, out, err);
-}
-
-static es_status read_draining(process *p, const es_doc *root, es_error *err)
-{
-    const es_doc *list = NULL;
-    ES_TRY(es_doc_get_list(root, "draining", &list, err));
-    p->seen.tells_drained = list != NULL;
-    p->seen.drained = true;
-    for (size_t i = 0; list != NULL && i < list->as.list.count; i++) {
-        double under_way = 0;
-        ES_TRY(es_doc_expect_map(list->as.list.items[i], err));
-        ES_TRY(es_doc_need_number(list->as.list.items[i], "under_way", 0, 1e18, &under_way, err));
-        p->seen.drained = p->seen.drained && under_way <= 0;
-    }
-    return ES_OK;
-}
-
-static es_status read_gateway(process *p, const es_doc *root, es_error *err)
-{
-    const es_doc *classes = NULL;
-    ES_TRY(es_doc_get_int(root, "generation", 0, INT64_MAX, &p->seen.generation, err));
-    ES_TRY(read_draining(p, root, err));
-    ES_TRY(es_doc_get_list(root, "classes", &classes, err));
-    size_t count = classes != NULL ? classes->as.list.count : 0;
-    es_fleet_class *list = ES_TAKE_ARRAY(p->arena, es_fleet_class, count);
-    if (list == NULL)
-        return es_arena_full(p->arena, "classes", err);
-    for (size_t i = 0; i < count; i++)
-        ES_TRY(read_class(p, classes->as.list.items[i], &list[i], err));
-    p->seen.class_count = count;
-    p->seen.classes = list;
-    return ES_OK;
-}
-
-static es_status read_observe(process *p, const es_doc *root, es_error *err)
-{
-    int64_t epoch_s = 0;
-    ES_TRY(es_doc_expect_map(root, err));
-    ES_TRY(es_doc_need_int(root, "epoch_s", 0, INT64_MAX, &epoch_s, err));
-    ES_TRY(es_doc_get_number(root, "up_s", 0, 1e12, &p->seen.uptime_s, err));
-    p->seen.epoch = es_arena_format(p->arena, "%lld", (long long)epoch_s);
-    if (p->seen.epoch == NULL)
-        return es_arena_full(p->arena, "epoch", err);
-    return p->gateway ? read_gateway(p, root, err) : ES_OK;
-}
-
 /* The body lives as long as the arena. */
-static es_status parse(process *p, const es_http_reply *reply, const es_doc **out, es_error *err)
+static es_status take_look(process *p, es_fleet_call *call, const es_http_reply *reply)
 {
     char *copy = es_arena_text_n(p->arena, reply->body, reply->body_bytes);
     if (copy == NULL)
-        return es_arena_full(p->arena, "answer", err);
-    return es_doc_parse_json(p->arena, p->place->name, copy, reply->body_bytes, out, err);
-}
-
-static es_status take_look(process *p, es_fleet_call *call, const es_http_reply *reply)
-{
-    const es_doc *root = NULL;
-    ES_TRY(parse(p, reply, &root, &call->err));
-    ES_TRY(p->listing ? read_models(p, root, &call->err) : read_observe(p, root, &call->err));
+        return es_arena_full(p->arena, "answer", &call->err);
+    ES_TRY(p->listing ? es_fleet_read_models(p->arena, p->place->name, copy, reply->body_bytes,
+                                             &p->seen, &call->err)
+                      : es_fleet_read_observe(p->arena, p->place->name, copy, reply->body_bytes,
+                                              p->gateway, &p->seen, &call->err));
     call->seen = &p->seen;
     return ES_OK;
 }
@@ -164,7 +64,9 @@ static es_status take_refusal(process *p, es_fleet_call *call, const es_http_rep
     const es_doc *generation = NULL;
     const char *text = "";
     es_error ignored = {0};
-    if (reply->body_bytes > 0 && parse(p, reply, &root, &ignored) == ES_OK &&
+    if (reply->body_bytes > 0 &&
+        es_doc_parse_json(p->arena, p->place->name, reply->body, reply->body_bytes, &root,
+                          &ignored) == ES_OK &&
         root->type == ES_DOC_MAP) {
         if (es_doc_get_text(root, "error", &text, &ignored) != ES_OK)
             text = "";

@@ -140,8 +140,9 @@ struct es_controller {
     const es_plan *force;               /* as gateways were told last; NULL: nothing */
     const es_serve_routes *told_routes; /* made of force, of all classes; NULL: not yet */
     const es_serve_routes *coming_routes;
-    int64_t generation;    /* of it */
-    const es_plan *coming; /* force once it is committed */
+    const es_serve_routes *task_routes; /* whose tasks gateways are told; NULL: none */
+    int64_t generation;                 /* of it */
+    const es_plan *coming;              /* force once it is committed */
     int64_t coming_generation;
     bool pending; /* the goal is not yet in force */
     es_move move;
@@ -210,6 +211,8 @@ es_status es_memory_force(es_controller *c, const es_plan *table, int64_t above,
 void es_memory_forced(es_controller *c);
 /* What the state says is in force may not have reached every gateway. */
 void es_memory_resumed(es_controller *c);
+/* What the tasks take and give, from the models' files. */
+es_status es_memory_tasks(es_controller *c, es_error *err) ES_MUST_CHECK;
 /* Counters of gateways as text, and back. */
 es_status es_memory_readings_put(es_controller *c, es_error *err) ES_MUST_CHECK;
 es_status es_memory_readings_get(es_controller *c, es_error *err) ES_MUST_CHECK;

@@ -304,7 +304,12 @@ static es_status write_routes(const es_controller *c, const es_member *member, e
         return es_fail(err, ES_ERR_NOMEM, "controller: no memory for routes");
     ES_TRY(es_serve_routes_make(scratch, &c->scenario, c->force, c->given.cluster, opts, &routes,
                                 err));
-    es_serve_routes_write(routes, true, out);
+    es_serve_routes whole = *routes;
+    if (c->task_routes != NULL) {
+        whole.task_count = c->task_routes->task_count;
+        whole.tasks = c->task_routes->tasks;
+    }
+    es_serve_routes_write(&whole, true, out);
     return es_text_status(out, err);
 }
 

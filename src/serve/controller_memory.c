@@ -154,6 +154,70 @@ es_status es_memory_load(es_controller *c, es_error *err)
     return es_state_totals_get(c->state, &c->totals, err);
 }
 
+/* ---- what tasks take and give: the same whatever plan is in force ---- */
+
+static const es_idn_option *first_way(const es_controller *c, uint32_t k)
+{
+    const es_idn_option *best = NULL;
+    for (uint32_t o = c->idn->type_first[k]; o < c->idn->type_first[k + 1]; o++) {
+        const es_idn_option *option = &c->idn->options[o];
+        bool here = option->item_count > 0;
+        for (uint32_t i = 0; i < option->item_count && here; i++)
+            here = is_here(c, (es_node_id){c->idn->items[option->items[i]].node});
+        if (here && (best == NULL || option->pipeline.index < best->pipeline.index))
+            best = option;
+    }
+    return best;
+}
+
+/* A plan of one way for each task, over its first pipeline that can be had. */
+static es_status plan_tasks(es_controller *c, es_plan *plan, es_error *err)
+{
+    es_routing *routings = ES_TAKE_ARRAY(c->arena, es_routing, c->class_count);
+    double *refused = ES_TAKE_ARRAY(c->arena, double, c->class_count);
+    bool *known = ES_TAKE_ARRAY(c->arena, bool, c->scenario.task_count);
+    if (routings == NULL || refused == NULL || known == NULL)
+        return es_arena_full(c->arena, "tasks", err);
+    *plan = (es_plan){.scenario = c->scenario.name, .quality = ES_PLAN_FEASIBLE};
+    for (uint32_t k = 0; k < c->class_count; k++) {
+        const es_idn_option *option = first_way(c, k);
+        uint32_t task = c->scenario.classes[k].task.index;
+        refused[k] = 1;
+        if (option == NULL || known[task])
+            continue;
+        known[task] = true;
+        refused[k] = 0;
+        es_routing *routing = &routings[plan->routing_count++];
+        *routing = (es_routing){.class_id = {k}, .pipeline = option->pipeline, .share = 1};
+        memcpy(routing->nodes, option->nodes, sizeof routing->nodes);
+    }
+    plan->routings = routings;
+    plan->refused_share = refused;
+    return ES_OK;
+}
+
+/* Gateways can do without: what cannot be read is only told. */
+es_status es_memory_tasks(es_controller *c, es_error *err)
+{
+    es_plan plan;
+    es_error why = {0};
+    es_serve_make_opts opts = es_serve_make_opts_default();
+    bool files = false;
+    for (uint32_t s = 0; s < c->segment_count; s++)
+        files = files || c->scenario.segments[s].file != NULL;
+    if (!files)
+        return ES_OK;
+    ES_TRY(plan_tasks(c, &plan, err));
+    opts.models = true;
+    if (es_serve_routes_make(c->arena, &c->scenario, &plan, c->given.cluster, opts, &c->task_routes,
+                             &why) == ES_OK)
+        return ES_OK;
+    c->task_routes = NULL;
+    es_log(ES_LOG_WARNING, "controller", "gateways are not told what tasks take and give: %s",
+           es_error_text(&why));
+    return ES_OK;
+}
+
 /* ---- counters ---- */
 
 static es_status write_reading(es_controller *c, const es_reading *reading, const char *process,
