@@ -69,6 +69,21 @@ es_status es_cli_tokens(es_cli *cli, const char *path, const es_server_token **o
     return ES_OK;
 }
 
+es_status es_cli_token(es_cli *cli, const char *path, const char **out_token, es_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    *out_token = NULL;
+    if (path == NULL)
+        return ES_OK;
+    ES_TRY(es_file_read(cli->arena, path, TOKENS_BYTES_MAX, &text, &size, err));
+    text[strcspn(text, "\r\n")] = '\0';
+    if (*text == '\0' || strpbrk(text, " \t") != NULL)
+        return es_fail(err, ES_ERR_PARSE, "%s: one line with a token is expected", path);
+    *out_token = text;
+    return ES_OK;
+}
+
 /* ---- address and ready line ---- */
 
 es_status es_cli_listen(es_cli *cli, const char *listen, const char **out_address,

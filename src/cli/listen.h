@@ -15,6 +15,10 @@ es_status es_cli_listen(es_cli *cli, const char *listen, const char **out_addres
 es_status es_cli_tokens(es_cli *cli, const char *path, const es_server_token **out_tokens,
                         size_t *out_count, es_error *err) ES_MUST_CHECK;
 
+/* A file of one line, a bearer token to show; path NULL gives NULL. */
+es_status es_cli_token(es_cli *cli, const char *path, const char **out_token,
+                       es_error *err) ES_MUST_CHECK;
+
 /* Writes "ready PORT\n" to the file descriptor of --ready-fd. */
 es_status es_cli_ready(int fd, uint16_t port, es_error *err) ES_MUST_CHECK;
 

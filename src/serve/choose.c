@@ -33,6 +33,8 @@ struct es_chooser {
     double *credits; /* those of class c, and of refusing, from first_option[c] + c on */
     node_state *nodes;
     option_state *options;
+    uint32_t *old_options; /* [option]: its number in the table before; UINT32_MAX: none */
+    uint32_t *old_nodes;   /* [node] */
 };
 
 es_serve_wish es_serve_wish_default(void)
@@ -59,57 +61,69 @@ static option_state fresh(const es_serve_option *option)
     return (option_state){.p95_s = p95_s > P95_LEAST_S ? p95_s : P95_LEAST_S};
 }
 
-static void know_options(es_chooser *chooser, const es_chooser *before)
+static void map_options(es_chooser *chooser, const es_serve_table *before)
 {
     const es_serve_table *table = chooser->table;
     for (uint32_t c = 0; c < table->routes->class_count; c++) {
         const es_serve_class *class = &table->routes->classes[c];
-        uint32_t old = before == NULL
-                           ? ES_SERVE_CLASS_NONE
-                           : es_serve_table_class(before->table, class->task, class->entry);
+        uint32_t old = before == NULL ? ES_SERVE_CLASS_NONE
+                                      : es_serve_table_class(before, class->task, class->entry);
         for (uint32_t o = 0; o < class->option_count; o++) {
-            option_state *state = &chooser->options[table->first_option[c] + o];
-            uint32_t at = old == ES_SERVE_CLASS_NONE
-                              ? UINT32_MAX
-                              : option_of_route(&before->table->routes->classes[old],
-                                                class->options[o].route);
-            *state = at == UINT32_MAX ? fresh(&class->options[o])
-                                      : before->options[before->table->first_option[old] + at];
+            uint32_t number = table->first_option[c] + o;
+            uint32_t at =
+                old == ES_SERVE_CLASS_NONE
+                    ? UINT32_MAX
+                    : option_of_route(&before->routes->classes[old], class->options[o].route);
+            chooser->options[number] = fresh(&class->options[o]);
+            chooser->old_options[number] =
+                at == UINT32_MAX ? UINT32_MAX : before->first_option[old] + at;
         }
     }
+    for (uint32_t v = 0; v < table->node_count; v++)
+        chooser->old_nodes[v] =
+            before == NULL ? UINT32_MAX : es_serve_table_node(before, table->nodes[v]);
 }
 
-static void know_nodes(es_chooser *chooser, const es_chooser *before)
+static bool allocate(es_chooser *chooser)
 {
-    for (uint32_t v = 0; before != NULL && v < before->table->node_count; v++) {
-        if (before->nodes[v].failures == 0)
-            continue;
-        uint32_t now = es_serve_table_node(chooser->table, before->table->nodes[v]);
-        if (now != UINT32_MAX)
-            chooser->nodes[now] = before->nodes[v];
-    }
+    const es_serve_table *table = chooser->table;
+    size_t options = table->option_count + 1;
+    size_t nodes = (size_t)table->node_count + 1;
+    chooser->credits = calloc(options + table->routes->class_count, sizeof *chooser->credits);
+    chooser->nodes = calloc(nodes, sizeof *chooser->nodes);
+    chooser->options = calloc(options, sizeof *chooser->options);
+    chooser->old_options = calloc(options, sizeof *chooser->old_options);
+    chooser->old_nodes = calloc(nodes, sizeof *chooser->old_nodes);
+    return chooser->credits != NULL && chooser->nodes != NULL && chooser->options != NULL &&
+           chooser->old_options != NULL && chooser->old_nodes != NULL;
 }
 
-es_status es_chooser_new(es_serve_table *table, const es_chooser *before, es_chooser **out_chooser,
-                         es_error *err)
+es_status es_chooser_new(es_serve_table *table, const es_serve_table *before,
+                         es_chooser **out_chooser, es_error *err)
 {
     es_chooser *chooser = calloc(1, sizeof *chooser);
     if (chooser == NULL)
         return es_fail(err, ES_ERR_NOMEM, "no memory for a chooser");
-    size_t credits = table->option_count + table->routes->class_count;
     chooser->table = es_serve_table_ref(table);
-    chooser->credits = calloc(credits + 1, sizeof *chooser->credits);
-    chooser->nodes = calloc((size_t)table->node_count + 1, sizeof *chooser->nodes);
-    chooser->options = calloc(table->option_count + 1, sizeof *chooser->options);
-    if (chooser->credits == NULL || chooser->nodes == NULL || chooser->options == NULL) {
+    if (!allocate(chooser)) {
         es_chooser_free(chooser);
         return es_fail(err, ES_ERR_NOMEM, "no memory for a chooser of %zu options",
                        table->option_count);
     }
-    know_options(chooser, before);
-    know_nodes(chooser, before);
+    map_options(chooser, before);
     *out_chooser = chooser;
     return ES_OK;
+}
+
+void es_chooser_adopt(es_chooser *chooser, const es_chooser *before)
+{
+    const es_serve_table *table = chooser->table;
+    for (size_t o = 0; o < table->option_count; o++)
+        if (chooser->old_options[o] != UINT32_MAX)
+            chooser->options[o] = before->options[chooser->old_options[o]];
+    for (size_t v = 0; v < table->node_count; v++)
+        if (chooser->old_nodes[v] != UINT32_MAX)
+            chooser->nodes[v] = before->nodes[chooser->old_nodes[v]];
 }
 
 void es_chooser_free(es_chooser *chooser)
@@ -120,6 +134,8 @@ void es_chooser_free(es_chooser *chooser)
     free(chooser->credits);
     free(chooser->nodes);
     free(chooser->options);
+    free(chooser->old_options);
+    free(chooser->old_nodes);
     free(chooser);
 }
 

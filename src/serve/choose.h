@@ -43,6 +43,9 @@ void es_serve_table_unref(es_serve_table *table); /* NULL is fine; any thread */
 /* The class of task that enters at entry; entry NULL: of the task's only class. O(1). */
 uint32_t es_serve_table_class(const es_serve_table *table, const char *task, const char *entry);
 
+/* Is it the first of the classes of its task? O(1). */
+bool es_serve_table_is_first(const es_serve_table *table, uint32_t class_index);
+
 /* Its number in nodes, or UINT32_MAX. O(nodes). */
 uint32_t es_serve_table_node(const es_serve_table *table, const char *name);
 
@@ -82,10 +85,13 @@ typedef struct es_serve_choice {
 
 typedef struct es_chooser es_chooser;
 
-/* Follows table (which it counts). before: the chooser that it replaces, whose knowledge of nodes
- * and options it keeps; NULL: none. O(options). */
-es_status es_chooser_new(es_serve_table *table, const es_chooser *before, es_chooser **out_chooser,
-                         es_error *err) ES_MUST_CHECK;
+/* Follows table (which it counts). before: the table that it replaces, NULL: none; what is known of
+ * its nodes and options is taken over by _adopt. Any thread. O(options). */
+es_status es_chooser_new(es_serve_table *table, const es_serve_table *before,
+                         es_chooser **out_chooser, es_error *err) ES_MUST_CHECK;
+/* Takes over what `before`, a chooser of the table named at _new, has seen. Once. O(options), but
+ * only copying: fit for a loop between two requests. */
+void es_chooser_adopt(es_chooser *chooser, const es_chooser *before);
 void es_chooser_free(es_chooser *chooser); /* NULL is fine */
 const es_serve_table *es_chooser_table(const es_chooser *chooser);
 

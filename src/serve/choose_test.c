@@ -418,7 +418,8 @@ static void knowledge_survives_a_new_table(void **state)
     add_option(new, 0.5, "b/m", 1);
     add_option(new, 0.5, "c/m", 1);
     assert_ok_err(es_serve_table_new(new->arena, &new->routes, &new->table, &err), err);
-    assert_ok_err(es_chooser_new(new->table, old->chooser, &new->chooser, &err), err);
+    assert_ok_err(es_chooser_new(new->table, old->table, &new->chooser, &err), err);
+    es_chooser_adopt(new->chooser, old->chooser);
     assert_true(es_chooser_node_is_down(new->chooser, es_serve_table_node(new->table, "b")));
     assert_true(fabs(es_chooser_p95_s(new->chooser, 1, 0) - seen_s) < 1e-12);
     assert_true(fabs(es_chooser_p95_s(new->chooser, 1, 1) - 3) < 1e-12);

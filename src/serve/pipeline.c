@@ -1,6 +1,8 @@
 /* What a request with a route means at one stage. */
 #include "pipeline.h"
 
+#include "base/percent.h"
+
 #include <assert.h>
 #include <math.h>
 
@@ -91,6 +93,34 @@ static es_status part_tensors(es_arena *arena, es_pipeline_request *request, es_
     return ES_OK;
 }
 
+/* NAME[;output=NAME], percent-encoded. */
+static es_status read_task(es_arena *arena, const char *text, es_pipeline_request *out,
+                           es_error *err)
+{
+    static const char OUTPUT[] = ";output=";
+    char name[ES_SERVE_NAME_BYTES_MAX + 1];
+    out->task = out->output = NULL;
+    if (text == NULL)
+        return ES_OK;
+    size_t size = strcspn(text, ";");
+    const char *rest = text + size;
+    bool has_output = strncmp(rest, OUTPUT, sizeof OUTPUT - 1) == 0;
+    if (!es_percent_decode(text, size, false, name, sizeof name) || (*rest != '\0' && !has_output))
+        return es_fail(err, ES_ERR_ARG, "%s: '%.64s' must be NAME or NAME;output=NAME",
+                       ES_TASK_HEADER, text);
+    out->task = es_arena_text(arena, name);
+    if (out->task != NULL && !has_output)
+        return ES_OK;
+    rest += sizeof OUTPUT - 1;
+    if (out->task == NULL)
+        return es_arena_full(arena, "task", err);
+    if (!es_percent_decode(rest, strlen(rest), false, name, sizeof name))
+        return es_fail(err, ES_ERR_ARG, "%s: '%.64s' must be NAME or NAME;output=NAME",
+                       ES_TASK_HEADER, text);
+    out->output = es_arena_text(arena, name);
+    return out->output != NULL ? ES_OK : es_arena_full(arena, "task", err);
+}
+
 es_status es_pipeline_receive(es_arena *arena, const es_pipeline_headers *headers,
                               const es_oip_message *message, es_pipeline_request *out,
                               es_error *err)
@@ -103,10 +133,9 @@ es_status es_pipeline_receive(es_arena *arena, const es_pipeline_headers *header
     if (out->visit_count + out->route.stage_count > ES_STAGE_COUNT_MAX)
         return es_fail(err, ES_ERR_ARG, "%u stages passed and %u to go are more than %d",
                        out->visit_count, out->route.stage_count, ES_STAGE_COUNT_MAX);
-    out->task = es_arena_text(arena, headers->task);
+    ES_TRY(read_task(arena, headers->task, out, err));
     out->unmet = es_arena_text(arena, headers->unmet);
-    if ((headers->task != NULL && out->task == NULL) ||
-        (headers->unmet != NULL && out->unmet == NULL))
+    if (headers->unmet != NULL && out->unmet == NULL)
         return es_arena_full(arena, "headers of a request", err);
     if (message->wanted_count > 1)
         return es_fail(err, ES_ERR_ARG, "outputs: a pipeline has one answer, %zu are asked for",
@@ -411,6 +440,8 @@ es_status es_pipeline_answer(es_arena *arena, const es_pipeline_request *request
                                                                       : message->binary_output;
     if (wanted != NULL)
         tensor->name = wanted->name;
+    else if (request->output != NULL)
+        tensor->name = request->output;
     *out = (es_oip_message){.model_name = request->task != NULL ? request->task
                                                                 : request->route.stages[0].model,
                             .id = message->id,

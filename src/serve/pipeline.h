@@ -12,7 +12,7 @@
 #include "routes.h"
 
 extern const char ES_TIMEOUT_HEADER[]; /* "Estran-Timeout-Us": time left; goes before the body's */
-extern const char ES_TASK_HEADER[];    /* "Estran-Task": the model_name of the answer */
+extern const char ES_TASK_HEADER[];    /* "Estran-Task": NAME[;output=NAME] of the answer */
 extern const char ES_UNMET_HEADER[];   /* "Estran-Unmet": wishes that the option does not meet */
 extern const char ES_FAILED_HEADER[];  /* "Estran-Failed": the node that did not answer */
 
@@ -21,8 +21,10 @@ typedef struct es_pipeline_request {
     es_serve_route route;
     es_serve_visit visits[ES_STAGE_COUNT_MAX]; /* stages passed so far */
     uint32_t visit_count;
-    const char *task;       /* NULL: the model's name stays */
-    const char *unmet;      /* NULL: none */
+    const char *task;   /* model_name of the answer; NULL: the model's name stays */
+    const char *output; /* name of the answer's tensor unless the request asks for another; NULL:
+                           the model's name stays */
+    const char *unmet;  /* NULL: none */
     es_oip_message message; /* as it came */
     size_t input_count;
     es_oip_tensor inputs[ES_OIP_TENSORS_MAX]; /* of this stage */

@@ -379,7 +379,14 @@ static void answers_by_the_name_asked_for(void **state)
     assert_false(answer.tensors[0].binary);
     assert_null(es_oip_param_find(&answer.params, "estran_partial"));
     assert_true(es_oip_param_find(&answer.params, "estran_energy_joules")->as.number == 0.5);
-    es_pipeline_headers headers = {.route = "b/large"};
+    es_pipeline_headers headers = {.route = "b/large", .task = "l%20ook;output=pro%62s;"};
+    assert_ok_err(es_pipeline_receive(arena, &headers, &message, &request, &err), err);
+    assert_string_equal(request.task, "l ook");
+    assert_string_equal(request.output, "probs;");
+    headers.task = "look;colour=red";
+    assert_fails(es_pipeline_receive(arena, &headers, &message, &request, &err), ES_ERR_ARG, err,
+                 "Estran-Task: 'look;colour=red' must be NAME or NAME;output=NAME");
+    headers.task = NULL;
     message.wanted_count = 2;
     assert_fails(es_pipeline_receive(arena, &headers, &message, &request, &err), ES_ERR_ARG, err,
                  "outputs: a pipeline has one answer, 2 are asked for");

@@ -183,19 +183,36 @@ void es_serve_table_unref(es_serve_table *table)
         es_arena_free(table->arena);
 }
 
+static size_t task_slot(const es_serve_table *table, const char *task)
+{
+    const es_serve_class *classes = table->routes->classes;
+    size_t mask = table->slot_count - 1;
+    size_t at = (size_t)es_serve_hash(task, "") & mask;
+    while (table->by_task[at] != 0 && strcmp(classes[table->by_task[at] - 1].task, task) != 0)
+        at = (at + 1) & mask;
+    return at;
+}
+
+bool es_serve_table_is_first(const es_serve_table *table, uint32_t class_index)
+{
+    const char *task = table->routes->classes[class_index].task;
+    return table->by_task[task_slot(table, task)] == class_index + 1;
+}
+
 uint32_t es_serve_table_class(const es_serve_table *table, const char *task, const char *entry)
 {
     const es_serve_class *classes = table->routes->classes;
     size_t mask = table->slot_count - 1;
-    const uint32_t *slots = entry != NULL ? table->by_place : table->by_task;
-    size_t at = (size_t)es_serve_hash(task, entry != NULL ? entry : "") & mask;
-    for (; slots[at] != 0; at = (at + 1) & mask) {
-        uint32_t c = slots[at] - 1;
-        if (strcmp(classes[c].task, task) != 0)
-            continue;
-        if (entry == NULL)
-            return table->only_one[c] ? c : ES_SERVE_CLASS_MANY;
-        if (strcmp(classes[c].entry, entry) == 0)
+    if (entry == NULL) {
+        uint32_t first = table->by_task[task_slot(table, task)];
+        if (first == 0)
+            return ES_SERVE_CLASS_NONE;
+        return table->only_one[first - 1] ? first - 1 : ES_SERVE_CLASS_MANY;
+    }
+    size_t at = (size_t)es_serve_hash(task, entry) & mask;
+    for (; table->by_place[at] != 0; at = (at + 1) & mask) {
+        uint32_t c = table->by_place[at] - 1;
+        if (strcmp(classes[c].task, task) == 0 && strcmp(classes[c].entry, entry) == 0)
             return c;
     }
     return ES_SERVE_CLASS_NONE;
