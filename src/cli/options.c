@@ -230,7 +230,7 @@ void es_cli_help(const es_verb *const *verbs, size_t count, es_text *out)
             group = verbs[i]->group;
             es_text_format(out, "\n%s\n", group);
         }
-        es_text_format(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+        es_text_format(out, "  %-11s %s\n", verbs[i]->name, verbs[i]->summary);
     }
     es_text_append(out, "\n'estran VERB --help' tells more. Start with\n"
                         "  estran run examples/01-first-run/scenario.yaml\n");

@@ -10,7 +10,7 @@ from support import EXAMPLE, ESTRAN, ROOT, Case, data, estran
 
 
 def verbs():
-    return re.findall(r"^  ([a-z]+) +[a-z]", estran("--help").stdout, re.M)
+    return re.findall(r"^  ([a-z-]+) +[a-z]", estran("--help").stdout, re.M)
 
 
 class Help(Case):
