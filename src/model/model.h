@@ -368,6 +368,11 @@ const char *es_model_build_fresh(es_model_build *build, const char *stem);
 es_status es_model_build_finish(es_model_build *build, const es_model **out_model,
                                 es_error *err) ES_MUST_CHECK;
 
+/* The same model with numbers for the names of inner values and weights, and nodes without names:
+ * smaller as a file. Names of inputs, outputs and what subgraphs use stay. */
+es_status es_model_compact(es_arena *arena, const es_model *model, const es_model **out_model,
+                           es_error *err) ES_MUST_CHECK;
+
 /* The same model with the default domain at opset 13 (where per-channel quantisation begins), from
  * 7 on: operators whose form changed are rewritten. A newer one is given back as it is.
  * ES_ERR_UNSUPPORTED names a node that has no new form, or would need one inside a subgraph. */

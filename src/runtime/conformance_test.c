@@ -1,5 +1,5 @@
 /* ONNX's own operator tests: what our model module loads and writes again runs as the original, and
- * so does an edited copy in which every inner value has a new name. */
+ * so do an edited copy in which every inner value has a new name, and that one with short names. */
 #include "base/array.h"
 #include "base/file.h"
 #include "model/model.h"
@@ -265,6 +265,9 @@ static void case_run(fixture *all, es_arena *arena, test_case *test, counts *sum
     const es_model *edited = NULL;
     counts again = {0};
     assert_ok_err(renamed(arena, model, &edited, &err), err);
+    assert_ok_err(es_model_bytes(arena, edited, &bytes, &size, &err), err);
+    outcomes_judge(all, test, analysis, bytes, size, &again);
+    assert_ok_err(es_model_compact(arena, edited, &edited, &err), err);
     assert_ok_err(es_model_bytes(arena, edited, &bytes, &size, &err), err);
     outcomes_judge(all, test, analysis, bytes, size, &again);
     sum->edited_wrong += again.wrong;
