@@ -1,0 +1,184 @@
+/*
+ * The variants document, and the fragment of a scenario.
+ */
+#include "compress/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *base_name(const char *path)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* ---- the document ---- */
+
+static void put_bounds(es_json *json, const char *key, es_bounds b)
+{
+    es_json_key(json, key);
+    es_json_map_begin(json);
+    es_json_put_number(json, "value", b.value);
+    es_json_put_number(json, "low", b.low);
+    es_json_put_number(json, "high", b.high);
+    es_json_map_end(json);
+}
+
+static void put_energy(es_json *json, const es_variant_measure *m)
+{
+    const es_profile_energy *e = &m->energy;
+    if (!e->known) {
+        es_json_key(json, "energy");
+        es_json_null(json);
+        es_json_put_text(json, "energy_note", m->energy_note);
+        return;
+    }
+    es_json_key(json, "energy");
+    es_json_map_begin(json);
+    es_json_put_number(json, "energy_j", e->energy_j);
+    es_json_put_number(json, "energy_j_low", e->low_j);
+    es_json_put_number(json, "energy_j_high", e->high_j);
+    es_json_put_text(json, "source", e->source);
+    es_json_put_text(json, "method", e->method);
+    es_json_put_text(json, "boundary", e->boundary);
+    es_json_map_end(json);
+}
+
+static void put_measure(es_json *json, const es_variant *v, const es_variant_measure *m)
+{
+    es_json_put_int(json, "file_bytes", (int64_t)m->file_bytes);
+    if (m->macs >= 0) {
+        es_json_put_int(json, "macs", m->macs);
+        es_json_put_int(json, "parameter_count", m->parameter_count);
+    }
+    es_json_put_int(json, "test_samples", (int64_t)m->test_count);
+    if (m->labelled)
+        put_bounds(json, "quality", m->quality);
+    if (v->recipe[0] != '\0' && m->test_count > 0) {
+        if (!isnan(m->agreement))
+            es_json_put_number(json, "agreement", m->agreement);
+        if (isfinite(m->output_sqnr_db))
+            es_json_put_number(json, "output_sqnr_db", m->output_sqnr_db);
+    }
+    es_json_put_number(json, "latency_ms_p50", m->latency.ms_p50);
+    es_json_put_number(json, "latency_ms_p50_low", m->latency.ms_p50_low);
+    es_json_put_number(json, "latency_ms_p50_high", m->latency.ms_p50_high);
+    es_json_put_number(json, "latency_ms_p95", m->latency.ms_p95);
+    es_json_put_int(json, "repetitions", (int64_t)m->latency.repetitions);
+    if (v->recipe[0] != '\0')
+        put_bounds(json, "speed_ratio", m->speed);
+    put_energy(json, m);
+    es_json_put_bool(json, "offered", m->offered);
+    if (m->why_not != NULL)
+        es_json_put_text(json, "why_not", m->why_not);
+}
+
+void es_variants_document(const es_variants_told *told, es_json *json)
+{
+    es_json_map_begin(json);
+    es_json_put_text(json, "format", "estran-variants");
+    es_json_put_int(json, "version", 1);
+    es_json_put_text(json, "task", told->task);
+    es_json_put_text(json, "kind", told->kind);
+    es_json_put_text(json, "node", told->measures[0].node);
+    es_json_put_text(json, "data", told->data);
+    es_json_key(json, "variants");
+    es_json_list_begin(json);
+    for (size_t i = 0; i < told->count; i++) {
+        const es_variant *v = &told->variants[i];
+        es_json_map_begin(json);
+        es_json_put_text(json, "name", v->name);
+        es_json_put_text(json, "recipe", v->recipe);
+        es_json_key(json, "files");
+        es_json_list_begin(json);
+        for (size_t s = 0; s < v->stage_count; s++)
+            es_json_text(json, base_name(v->stages[s].path));
+        es_json_list_end(json);
+        put_measure(json, v, &told->measures[i]);
+        if (v->report != NULL) {
+            es_json_key(json, "report");
+            es_json_doc(json, v->report);
+        }
+        es_json_map_end(json);
+    }
+    es_json_list_end(json);
+    es_json_map_end(json);
+}
+
+/* ---- the fragment ---- */
+
+/* A text as YAML takes any: in double quotes, escaped as in JSON. */
+static void quoted(es_text *out, const char *text)
+{
+    es_json json;
+    es_text word;
+    es_text_init(&word, (size_t)6 * strlen(text) + 16);
+    es_json_init(&json, &word, true);
+    es_json_text(&json, text);
+    size_t size = strcspn(es_text_get(&word), "\n"); /* a document would end there */
+    es_text_append_n(out, es_text_get(&word), size);
+    es_text_done(&word);
+}
+
+static void put_segment(const es_variants_told *told, size_t i, es_text *out)
+{
+    const es_variant *v = &told->variants[i];
+    const es_variant_measure *m = &told->measures[i];
+    es_text_append(out, "  - name: ");
+    quoted(out, v->name);
+    es_text_append(out, "\n    file: ");
+    quoted(out, base_name(v->stages[0].path));
+    es_text_format(out, "\n    memory_bytes: %llu\n", (unsigned long long)m->file_bytes);
+    if (m->macs >= 0)
+        es_text_format(out, "    work_macs: %lld\n", (long long)m->macs);
+    es_text_append(out, "    on: [{kind: ");
+    quoted(out, told->kind);
+    es_text_format(out, ", time_ms: %.4g", m->latency.ms_p50);
+    if (m->energy.known && strcmp(told->kind, "host") != 0)
+        es_text_format(out, ", energy_mj: %.4g", 1e3 * m->energy.energy_j);
+    es_text_format(out, "}] # %.4g to %.4g ms", m->latency.ms_p50_low, m->latency.ms_p50_high);
+    if (m->energy.known)
+        es_text_format(out, "; %.3g mJ by %s", 1e3 * m->energy.energy_j, m->energy.source);
+    es_text_append(out, "\n");
+}
+
+static void put_pipeline(const es_variants_told *told, size_t i, es_text *out)
+{
+    const es_variant *v = &told->variants[i];
+    const es_variant_measure *m = &told->measures[i];
+    es_text_append(out, "  - {name: ");
+    quoted(out, v->name);
+    es_text_append(out, ", task: ");
+    quoted(out, told->task);
+    es_text_format(out, ", quality: %.4f, stages: [{segment: ", m->quality.value);
+    quoted(out, v->name);
+    es_text_format(out, "}]} # %.4f to %.4f on %zu samples\n", m->quality.low, m->quality.high,
+                   m->test_count);
+}
+
+void es_variants_catalogue(const es_variants_told *told, es_text *out)
+{
+    bool labelled = false;
+    es_text_append(
+        out, "# Entries for the lists of a scenario (docs/reference/scenario.md). Files are beside "
+             "this one.\n");
+    es_text_format(out, "# Measured on %s; quality on %s.\n", told->measures[0].node, told->data);
+    for (size_t i = 0; i < told->count; i++)
+        if (!told->measures[i].offered)
+            es_text_format(out, "# %s is left out: %s\n", told->variants[i].name,
+                           told->measures[i].why_not);
+    es_text_append(out, "segments:\n");
+    for (size_t i = 0; i < told->count; i++)
+        if (told->measures[i].offered)
+            put_segment(told, i, out);
+    for (size_t i = 0; i < told->count; i++)
+        labelled = labelled || told->measures[i].labelled;
+    if (!labelled) {
+        es_text_append(out, "# no pipelines: the samples had no labels, so quality is not known\n");
+        return;
+    }
+    es_text_append(out, "pipelines:\n");
+    for (size_t i = 0; i < told->count; i++)
+        if (told->measures[i].offered)
+            put_pipeline(told, i, out);
+}
