@@ -1,5 +1,6 @@
 /* Scores for estran calibrate: from models over samples, or from files. */
 #include "cli/calibrate.h"
+#include "cli/samples.h"
 #include "model/model.h"
 #include "runtime/runtime.h"
 
@@ -48,25 +49,18 @@ static double macs_of(es_cli *cli, const char *path)
 typedef struct model_run {
     es_session *session;
     const es_dataset *set;
-    float *input;
-    es_tensor x;
+    es_feed feed;
     size_t output_count;
     es_tensor outputs[ES_SESSION_PORTS_MAX];
     float *kept[ES_SESSION_PORTS_MAX]; /* all samples' values of an output that is an exit */
     size_t classes;
 } model_run;
 
-static es_status prepare(es_cli *cli, model_run *run, const char *path, es_error *err)
+static es_status prepare(es_cli *cli, model_run *run, const es_samples *samples, const char *path,
+                         es_error *err)
 {
-    if (es_session_input_count(run->session) != 1)
-        return es_fail(err, ES_ERR_UNSUPPORTED, "'%s' has %zu inputs; one is supported", path,
-                       es_session_input_count(run->session));
-    run->x = es_port_tensor(es_session_input(run->session, 0), 1);
-    if (run->x.dtype != ES_DTYPE_F32 || es_tensor_count(&run->x) != run->set->size)
-        return es_fail(err, ES_ERR_ARG,
-                       "'%s' takes %zu values of %s, the samples of '%s' have %zu (as f32)", path,
-                       es_tensor_count(&run->x), es_dtype_name(run->x.dtype), run->set->name,
-                       run->set->size);
+    ES_TRY(es_within(err, es_feed_init(cli->arena, run->session, samples, &run->feed, err), "'%s'",
+                     path));
     run->output_count = es_session_output_count(run->session);
     for (size_t i = run->output_count; i-- > 0;) {
         run->outputs[i] = es_port_tensor(es_session_output(run->session, i), 1);
@@ -87,16 +81,13 @@ static es_status prepare(es_cli *cli, model_run *run, const char *path, es_error
     return ES_OK;
 }
 
-static es_status run_all(es_cli *cli, model_run *run, double scale, const char *name, es_error *err)
+static es_status run_all(es_cli *cli, model_run *run, const char *name, es_error *err)
 {
     ES_CLEANUP(es_binding_free_p) es_binding *binding = NULL;
-    run->x.data = run->input;
-    ES_TRY(
-        es_binding_new(run->session, &run->x, 1, run->outputs, run->output_count, &binding, err));
+    ES_TRY(es_binding_new(run->session, &run->feed.input, 1, run->outputs, run->output_count,
+                          &binding, err));
     for (size_t i = 0; i < run->set->count; i++) {
-        es_dataset_sample(run->set, i, run->input);
-        for (size_t k = 0; k < run->set->size; k++)
-            run->input[k] = (float)(scale * (double)run->input[k]);
+        es_feed_set(&run->feed, i);
         ES_TRY(es_binding_run(binding, err));
         for (size_t o = 0; o < run->output_count; o++)
             if (run->kept[o] != NULL)
@@ -118,12 +109,11 @@ static es_status read_model(es_cli *cli, const es_calibrate_input *input, es_run
 {
     ES_CLEANUP(es_session_unref_p) es_session *session = NULL;
     ES_TRY(es_session_open(runtime, path, es_session_opts_default(), &session, err));
-    model_run run = {
-        .session = session, .set = set, .input = ES_TAKE_ARRAY(cli->arena, float, set->size)};
-    if (run.input == NULL)
-        return es_arena_full(cli->arena, path, err);
-    ES_TRY(prepare(cli, &run, path, err));
-    ES_TRY(run_all(cli, &run, input->scale, base_name(path), err));
+    model_run run = {.session = session, .set = set};
+    es_samples samples = {.dataset = set};
+    ES_TRY(es_cli_samples_scaling(cli, input->scale, NULL, NULL, &samples.scaling, err));
+    ES_TRY(prepare(cli, &run, &samples, path, err));
+    ES_TRY(run_all(cli, &run, base_name(path), err));
     size_t exits = 0;
     for (size_t o = 0; o < run.output_count; o++)
         exits += run.kept[o] != NULL;
@@ -192,16 +182,15 @@ es_status es_calibrate_read(es_cli *cli, const es_calibrate_input *input, const 
             return es_fail(err, ES_ERR_ARG, "'%s' and '%s': either all are models or all scores",
                            files[0], files[i]);
     if (models) {
-        es_dataset_opts opts = es_dataset_opts_default();
-        opts.limit = (size_t)input->limit;
-        opts.label = input->label_column;
+        es_cli_samples from = {.data = input->data,
+                               .labels = input->labels,
+                               .label_column = input->label_column,
+                               .limit = input->limit};
         es_runtime_opts runtime_opts = es_runtime_opts_default();
         runtime_opts.library_path = input->ort_library;
         if (input->data == NULL)
             return es_fail(err, ES_ERR_ARG, "models need --data: labelled samples");
-        ES_TRY(es_dataset_load(cli->arena, input->data, input->labels, opts, &set, err));
-        if (set.labels == NULL && !input->unlabelled)
-            return es_fail(err, ES_ERR_ARG, "'%s' has no labels: give --labels", input->data);
+        ES_TRY(es_cli_samples_load(cli, &from, !input->unlabelled, &set, err));
         ES_TRY(es_runtime_new(runtime_opts, &runtime, err));
         all.labels = input->unlabelled ? NULL : set.labels;
         all.sample_count = set.count;

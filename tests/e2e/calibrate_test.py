@@ -132,7 +132,7 @@ class Calibrate(support.Case):
         self.fails(2, ["label 7 of sample 1", "4 classes"], "calibrate", z, "--labels", wild)
         self.fails(2, ["models need --data"], "calibrate", FOLDER / "models/tiny.onnx")
         self.fails(2, ["--costs"], "calibrate", z, z, "--labels", y, "--costs", "1")
-        self.fails(2, ["takes 512 values"], "calibrate", FOLDER / "models/tiny.onnx", "--data", z,
+        self.fails(2, ["is ? x 1 x 512", "are 4"], "calibrate", FOLDER / "models/tiny.onnx", "--data", z,
                    "--labels", y)
 
 
