@@ -1,168 +1,14 @@
 /* Many calls at once, against servers and peers of every kind, over loopback. */
-#include "base/queue.h"
 #include "base/rng.h"
 #include "calling.h"
 #include "es_test.h"
+#include "http/testing/http_calls.h"
 #include "http/testing/http_certificates.h"
 #include "http/testing/http_script.h"
 
+#include <netdb.h>
+
 static char folder[] = "/tmp/http_caller_test_XXXXXX";
-
-/* What one call came to. */
-typedef struct noted {
-    _Atomic int times;
-    es_http_end end;
-    es_status status;
-    int http_status;
-    bool reused;
-    size_t body_bytes;
-    char text[ES_ERROR_SIZE]; /* the error, or how the body begins */
-    pthread_t thread;
-} noted;
-
-static void note(void *context, const es_http_result *result)
-{
-    noted *n = context;
-    n->end = result->end;
-    n->status = result->status;
-    n->http_status = result->reply.status;
-    n->reused = result->reply.reused;
-    n->body_bytes = result->reply.body_bytes;
-    n->thread = pthread_self();
-    (void)snprintf(n->text, sizeof n->text, "%s",
-                   result->status != ES_OK ? es_error_text(result->why)
-                                           : (const char *)result->reply.body);
-    atomic_fetch_add(&n->times, 1);
-}
-
-/* ---- a server of ours ---- */
-
-typedef struct world {
-    es_http_server *server;
-    es_queue *kept;
-} world;
-
-static void echo(void *context, es_http_request *request)
-{
-    size_t size = 0;
-    const void *body = es_http_request_body(request, &size);
-    (void)context;
-    es_http_answer_send(request,
-                        &(es_http_answer){.status = 200, .body = body, .body_bytes = size});
-}
-
-static void keep(void *context, es_http_request *request)
-{
-    world *w = context;
-    assert_true(es_queue_try_push(w->kept, request));
-}
-
-static world *world_make(es_http_server_opts opts)
-{
-    world *w = calloc(1, sizeof *w);
-    es_error err = {0};
-    assert_non_null(w);
-    const es_http_route routes[] = {
-        {.method = ES_HTTP_POST, .path = "/echo", .handle = echo},
-        {.method = ES_HTTP_GET, .path = "/keep", .handle = keep, .context = w},
-    };
-    assert_ok(es_queue_new(1024, &w->kept, &err));
-    opts.routes = routes;
-    opts.route_count = 2;
-    assert_ok_err(es_http_server_init(opts, &w->server, &err), err);
-    assert_ok_err(es_http_server_start(w->server, &err), err);
-    return w;
-}
-
-static void world_end(world *w)
-{
-    es_http_request *left = NULL;
-    while ((left = es_queue_try_pop(w->kept)) != NULL)
-        es_http_answer_error(left, 500, "to nobody");
-    es_http_server_done(w->server);
-    es_queue_free(w->kept);
-    free(w);
-}
-
-static uint16_t port_of(const world *w)
-{
-    return es_http_server_port(w->server);
-}
-
-/* ---- calling ---- */
-
-static es_http_caller *caller_make(bool by_hand)
-{
-    es_http_caller_opts opts = es_http_caller_opts_default();
-    es_http_caller *caller = NULL;
-    es_error err = {0};
-    opts.by_hand = by_hand;
-    assert_ok_err(es_http_caller_new(opts, &caller, &err), err);
-    return caller;
-}
-
-static es_http_peer *peer_with(es_http_caller *caller, uint16_t port, es_http_peer_opts opts)
-{
-    char url[64];
-    es_http_peer *peer = NULL;
-    es_error err = {0};
-    (void)snprintf(url, sizeof url, "%s://127.0.0.1:%u", opts.ca_file != NULL ? "https" : "http",
-                   (unsigned)port);
-    opts.url = url;
-    assert_ok_err(es_http_peer_new(caller, opts, &peer, &err), err);
-    return peer;
-}
-
-static es_http_peer *peer_for(es_http_caller *caller, uint16_t port)
-{
-    return peer_with(caller, port, es_http_peer_opts_default());
-}
-
-static es_http_call_id post(es_http_peer *peer, noted *n, const char *body)
-{
-    es_http_call_id id = {0};
-    es_error err = {0};
-    es_http_call call = {.method = ES_HTTP_POST,
-                         .path = "/echo",
-                         .body = body,
-                         .body_bytes = strlen(body),
-                         .called = note,
-                         .context = n};
-    assert_ok_err(es_http_call_send(peer, &call, &id, &err), err);
-    return id;
-}
-
-static es_http_call_id get(es_http_peer *peer, noted *n, double timeout_s, bool repeatable)
-{
-    es_http_call_id id = {0};
-    es_error err = {0};
-    es_http_call call = {.method = ES_HTTP_GET,
-                         .path = "/keep",
-                         .timeout_s = timeout_s,
-                         .repeatable = repeatable,
-                         .called = note,
-                         .context = n};
-    assert_ok_err(es_http_call_send(peer, &call, &id, &err), err);
-    return id;
-}
-
-/* By hand, until the call has ended; fails the test after 10 s. */
-static void finish(es_http_caller *caller, noted *n)
-{
-    es_clock *clock = es_clock_system();
-    int64_t limit_ns = es_clock_now_ns(clock) + 10 * ES_NS_PER_S;
-    while (atomic_load(&n->times) == 0 && es_clock_now_ns(clock) < limit_ns)
-        es_http_caller_run(caller, limit_ns);
-    if (atomic_load(&n->times) != 1)
-        fail_msg("the call ended %d times", atomic_load(&n->times));
-}
-
-static void expect_end(es_http_caller *caller, noted *n, es_http_end end, const char *words)
-{
-    finish(caller, n);
-    if (n->end != end || strstr(n->text, words) == NULL)
-        fail_msg("end %d, wanted %d with '%s': %s", (int)n->end, (int)end, words, n->text);
-}
 
 /* ---- the good case ---- */
 
@@ -309,6 +155,53 @@ static void gives_up_connecting(void **state)
     for (int i = 0; i < 4; i++)
         (void)close(fillers[i]);
     (void)close(fd);
+}
+
+/* The resolver's threads come here instead of the system's: nobody knows any name, and saying so
+ * takes a while. */
+static _Atomic int asked, told;
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    es_clock *clock = es_clock_system();
+    (void)node;
+    (void)service;
+    (void)hints;
+    (void)out;
+    atomic_fetch_add(&asked, 1);
+    es_clock_sleep_until_ns(clock, es_clock_now_ns(clock) + ES_NS_PER_S);
+    atomic_fetch_add(&told, 1);
+    return EAI_NONAME;
+}
+
+/* The call ends by its time limit, and the loop does not wait for the name: others go on. */
+static void does_not_wait_for_names(void **state)
+{
+    noted slow = {0};
+    noted good = {0};
+    es_http_peer_opts opts = es_http_peer_opts_default();
+    es_http_peer *peer = NULL;
+    es_error err = {0};
+    es_clock *clock = es_clock_system();
+    (void)state;
+    world *w = world_make(es_http_server_opts_default());
+    es_http_caller *caller = caller_make(true);
+    es_http_peer *other = peer_for(caller, port_of(w));
+    opts.url = "http://slow.test:8000";
+    assert_ok_err(es_http_peer_new(caller, opts, &peer, &err), err);
+    int64_t start_ns = es_clock_now_ns(clock);
+    (void)get(peer, &slow, 0.05, true);
+    expect_end(caller, &slow, ES_HTTP_END_LATE, "timed out after 0.05 s");
+    (void)post(other, &good, "meanwhile");
+    expect_end(caller, &good, ES_HTTP_END_REPLY, "meanwhile");
+    assert_true(es_clock_now_ns(clock) - start_ns < 800 * ES_NS_PER_MS);
+    es_http_peer_unref(peer);
+    es_http_peer_unref(other);
+    es_http_caller_free(caller);
+    while (atomic_load(&told) < atomic_load(&asked)) /* its thread is not joined */
+        (void)sched_yield();
+    world_end(w);
 }
 
 static void keeps_deadlines(void **state)
@@ -601,181 +494,6 @@ static void sees_that_a_kept_connection_has_ended(void **state)
     script_stop(&once);
 }
 
-/* ---- on a server's loop ---- */
-
-typedef struct hop {
-    es_http_server *server;
-    es_http_caller *caller;
-    es_http_peer *peer;
-    _Atomic int called, cancelled, elsewhere;
-} hop;
-
-typedef struct crossing {
-    hop *over;
-    es_http_request *request;
-    pthread_t thread;
-} crossing;
-
-static void pass_on(void *context, const es_http_result *result)
-{
-    crossing *c = context;
-    atomic_fetch_add(&c->over->called, 1);
-    if (result->end == ES_HTTP_END_CANCELLED)
-        atomic_fetch_add(&c->over->cancelled, 1);
-    if (pthread_equal(c->thread, pthread_self()) == 0)
-        atomic_fetch_add(&c->over->elsewhere, 1);
-    if (result->status != ES_OK)
-        es_http_answer_fail(c->request, result->why);
-    else
-        es_http_answer_send(c->request,
-                            &(es_http_answer){.status = result->reply.status,
-                                              .body = result->reply.body,
-                                              .body_bytes = result->reply.body_bytes,
-                                              .release = es_http_body_free,
-                                              .release_context = es_http_result_keep_body(result)});
-    free(c);
-}
-
-static void send_on(void *context, es_http_request *request)
-{
-    crossing *c = calloc(1, sizeof *c);
-    hop *h = context;
-    es_error err = {0};
-    assert_non_null(c);
-    *c = (crossing){.over = h, .request = request, .thread = pthread_self()};
-    es_http_call call = {.method = es_http_request_method(request),
-                         .path = es_http_request_path(request),
-                         .repeatable = true,
-                         .called = pass_on,
-                         .context = c};
-    call.body = es_http_request_body(request, &call.body_bytes);
-    if (es_http_call_send(h->peer, &call, NULL, &err) != ES_OK) {
-        es_http_answer_fail(request, &err);
-        free(c);
-    }
-}
-
-static void hop_make(hop *h, uint16_t to, uint32_t loop_count)
-{
-    const es_http_route routes[] = {
-        {.method = ES_HTTP_POST, .path = "/echo", .handle = send_on, .context = h},
-        {.method = ES_HTTP_GET, .path = "/keep", .handle = send_on, .context = h},
-    };
-    es_http_server_opts opts = es_http_server_opts_default();
-    es_error err = {0};
-    opts.routes = routes;
-    opts.route_count = 2;
-    opts.loop_count = loop_count;
-    assert_ok_err(es_http_server_init(opts, &h->server, &err), err);
-    assert_ok_err(es_http_server_caller(h->server, es_http_caller_opts_default(), &h->caller, &err),
-                  err);
-    h->peer = peer_for(h->caller, to);
-    assert_ok_err(es_http_server_start(h->server, &err), err);
-}
-
-static void hop_end(hop *h)
-{
-    es_http_server_done(h->server);
-    es_http_peer_unref(h->peer);
-}
-
-static void hops_on_the_servers_loop(void **state)
-{
-    enum { CLIENTS = 20, EACH = 20 };
-    static char answer[PEER_ANSWER_MAX];
-    int fds[CLIENTS];
-    hop h = {0};
-    (void)state;
-    world *w = world_make(es_http_server_opts_default());
-    hop_make(&h, port_of(w), 2);
-    for (int i = 0; i < CLIENTS; i++)
-        fds[i] = peer_connect(es_http_server_port(h.server));
-    for (int round = 0; round < EACH; round++) {
-        char request[128];
-        for (int i = 0; i < CLIENTS; i++) {
-            (void)snprintf(request, sizeof request,
-                           "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n%04d%04d",
-                           round, i);
-            assert_true(peer_send(fds[i], request));
-        }
-        for (int i = 0; i < CLIENTS; i++) {
-            (void)snprintf(request, sizeof request, "\r\n\r\n%04d%04d", round, i);
-            assert_int_equal(peer_read_one(fds[i], answer, sizeof answer), 200);
-            if (strstr(answer, request) == NULL)
-                fail_msg("no '%s' in: %s", request, answer);
-        }
-    }
-    for (int i = 0; i < CLIENTS; i++)
-        (void)close(fds[i]);
-    assert_int_equal(atomic_load(&h.called), CLIENTS * EACH);
-    assert_int_equal(atomic_load(&h.elsewhere), 0);
-    /* From outside the calls go to the loops in turn. */
-    noted n[2] = {0};
-    (void)post(h.peer, &n[0], "outside");
-    (void)post(h.peer, &n[1], "outside");
-    while (atomic_load(&n[0].times) + atomic_load(&n[1].times) < 2)
-        (void)sched_yield();
-    assert_string_equal(n[0].text, "outside");
-    assert_false(pthread_equal(n[0].thread, n[1].thread));
-    hop_end(&h);
-    world_end(w);
-}
-
-static void stops_with_calls_under_way(void **state)
-{
-    static char answer[PEER_ANSWER_MAX];
-    hop h = {0};
-    noted n = {0};
-    (void)state;
-    world *w = world_make(es_http_server_opts_default());
-    hop_make(&h, port_of(w), 1);
-    int fd = peer_connect(es_http_server_port(h.server));
-    assert_true(peer_send(fd, "GET /keep HTTP/1.1\r\nHost: a\r\n\r\n"));
-    es_http_request *request = es_queue_pop(w->kept); /* the call is under way */
-    (void)get(h.peer, &n, 0, true);
-    es_http_request *other = es_queue_pop(w->kept);
-    es_http_server_stop(h.server, 0.05);
-    (void)peer_read_all(fd, answer, sizeof answer);
-    assert_non_null(strstr(answer, "503 Service Unavailable"));
-    assert_int_equal(atomic_load(&h.called), 1);
-    assert_int_equal(atomic_load(&h.cancelled), 1);
-    assert_int_equal(atomic_load(&n.times), 1);
-    assert_int_equal(n.end, ES_HTTP_END_CANCELLED);
-    es_http_call late = {.method = ES_HTTP_GET, .path = "/keep", .called = note, .context = &n};
-    es_error err = {0};
-    assert_fails(es_http_call_send(h.peer, &late, NULL, &err), ES_ERR_UNAVAILABLE, err, "ended");
-    es_http_answer_error(request, 500, "to nobody");
-    es_http_answer_error(other, 500, "to nobody");
-    (void)close(fd);
-    hop_end(&h);
-    world_end(w);
-}
-
-/* Never started: what was sent still ends. */
-static void ends_calls_of_a_server_that_never_ran(void **state)
-{
-    const es_http_route route = {.method = ES_HTTP_POST, .path = "/echo", .handle = echo};
-    es_http_server_opts opts = es_http_server_opts_default();
-    es_http_server *server = NULL;
-    es_http_caller *caller = NULL;
-    es_http_caller *second = NULL;
-    es_error err = {0};
-    noted n = {0};
-    (void)state;
-    opts.routes = &route;
-    opts.route_count = 1;
-    assert_ok_err(es_http_server_init(opts, &server, &err), err);
-    assert_ok_err(es_http_server_caller(server, es_http_caller_opts_default(), &caller, &err), err);
-    assert_fails(es_http_server_caller(server, es_http_caller_opts_default(), &second, &err),
-                 ES_ERR_ARG, err, "one caller");
-    es_http_peer *peer = peer_for(caller, 9);
-    (void)post(peer, &n, "x");
-    es_http_peer_unref(peer);
-    es_http_server_done(server);
-    assert_int_equal(atomic_load(&n.times), 1);
-    assert_int_equal(n.end, ES_HTTP_END_CANCELLED);
-}
-
 /* ---- TLS ---- */
 
 static void speaks_tls(void **state)
@@ -965,6 +683,7 @@ int main(void)
         cmocka_unit_test(keeps_peers_apart),
         cmocka_unit_test(tells_dead_peers),
         cmocka_unit_test(gives_up_connecting),
+        cmocka_unit_test(does_not_wait_for_names),
         cmocka_unit_test(keeps_deadlines),
         cmocka_unit_test(bounds_what_waits),
         cmocka_unit_test(bounds_calls),
@@ -973,9 +692,6 @@ int main(void)
         cmocka_unit_test(bounds_headers),
         cmocka_unit_test(repeats_once_and_only_what_may_be),
         cmocka_unit_test(sees_that_a_kept_connection_has_ended),
-        cmocka_unit_test(hops_on_the_servers_loop),
-        cmocka_unit_test(stops_with_calls_under_way),
-        cmocka_unit_test(ends_calls_of_a_server_that_never_ran),
         cmocka_unit_test(speaks_tls),
         cmocka_unit_test(ends_every_call_once),
         cmocka_unit_test(checks_options),

@@ -275,6 +275,8 @@ static bool configure(es_http_transfer *transfer)
     bool good = set_text(curl, CURLOPT_PROXY, "") &&
                 set_text(curl, CURLOPT_PROTOCOLS_STR, "http,https") && set_tls(curl, opts);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    /* Else a call that ends while its name is being looked up holds the loop until it is found. */
+    (void)curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(curl, CURLOPT_PRIVATE, transfer);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, transfer->reason);
