@@ -87,6 +87,7 @@ static es_status fold(es_arena *arena, es_runtime *runtime, const es_model *mode
     const es_model_analysis *analysis = NULL;
     es_model_analyse_opts opts = es_model_analyse_opts_default();
     opts.unknown_allowed = true;
+    opts.free_dim = 0;
     ES_TRY(es_wiring_make(arena, model, &w, err));
     ES_TRY(es_model_analyse(arena, model, opts, &analysis, err));
     ES_TRY(find_frontier(&w, analysis, &wanted, err));

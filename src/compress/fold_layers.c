@@ -255,6 +255,28 @@ static void fold_pool(folder *f, size_t node)
     f->changes++;
 }
 
+/* Layer, MaxPool, Relu as layer, Relu, MaxPool: the same, and the Relu can be a range. */
+static void fold_late_relu(folder *f, size_t node)
+{
+    const es_wiring *w = &f->w;
+    size_t y = w->outputs[node][0];
+    size_t x = w->inputs[node][0];
+    if (!es_wiring_is(w, node, "MaxPool") || w->ops[node].output_count > 1 ||
+        !es_wiring_private(w, y) || x == ES_NONE || !es_wiring_private(w, x) ||
+        w->values[x].maker == ES_NONE)
+        return;
+    size_t relu = w->values[y].uses[0].node;
+    if (!es_wiring_is(w, relu, "Relu") || f->touched[relu])
+        return;
+    const char *between = es_model_build_fresh(f->build, w->values[y].name);
+    es_model_build_set_input(f->build, relu, 0, w->values[x].name);
+    es_model_build_set_input(f->build, node, 0, between);
+    es_model_build_set_output(f->build, node, 0, w->ops[relu].outputs[0]);
+    es_model_build_set_output(f->build, relu, 0, between);
+    f->touched[node] = f->touched[relu] = true;
+    f->changes++;
+}
+
 /* ---- identities ---- */
 
 static bool is_identity(const es_wiring *w, size_t node)
@@ -303,6 +325,8 @@ static es_status pass(es_arena *arena, const es_model *model, const es_model **o
             fold_identity(&f, n);
         if (!f.touched[n])
             fold_pool(&f, n);
+        if (!f.touched[n])
+            fold_late_relu(&f, n);
         if (!f.touched[n])
             ES_TRY(fold_pad(&f, n, err));
         if (!f.touched[n])

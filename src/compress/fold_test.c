@@ -134,6 +134,34 @@ static void what_others_see_is_left_alone(void **state)
     assert_int_equal(es_model_node_count(folded), 5);
 }
 
+/* An average over all places is a global one; a Relu behind a MaxPool goes before it. */
+static void pools_are_put_right(void **state)
+{
+    fixture *all = fixture_get(state);
+    es_rng rng = es_rng_make(es_test_seed(7), 0);
+    es_error err = {0};
+    es_model_build *b = es_model_build_new(all->arena, "net", 13);
+    float_input(b, "x", DIMS(1, 2, 8, 6));
+    random_weight(b, all->arena, &rng, "w", DIMS(4, 2, 1, 1), 0.5);
+    es_model_build_node(b, "Conv", NULL, "", NAMES("x", "w"), NAMES("c"));
+    es_model_build_node(b, "MaxPool", NULL, "", NAMES("c"), NAMES("m"));
+    es_model_build_ints(b, "kernel_shape", (const int64_t[]){3, 3}, 2);
+    es_model_build_ints(b, "strides", (const int64_t[]){2, 2}, 2);
+    es_model_build_ints(b, "pads", (const int64_t[]){1, 1, 1, 1}, 4);
+    es_model_build_node(b, "Relu", NULL, "", NAMES("m"), NAMES("r"));
+    es_model_build_node(b, "AveragePool", NULL, "", NAMES("r"), NAMES("y"));
+    es_model_build_ints(b, "kernel_shape", (const int64_t[]){4, 3}, 2);
+    float_output(b, "y");
+    const es_model *model = finish(b);
+    const es_model *folded = NULL;
+    assert_ok_err(es_fold_layers(all->arena, model, &folded, &err), err);
+    static const char *const wanted[] = {"Conv", "Relu", "MaxPool", "GlobalAveragePool"};
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(es_model_op_at(folded, i).op, wanted[i]);
+    es_dataset set = make_samples(all->arena, &rng, 3, DIMS(2, 8, 6), false);
+    assert_true(noise_between(all, model, folded, &set) < same);
+}
+
 /* Constant parts are computed once: a kernel made by operators, a shape, a Constant node. */
 static void constants_become_weights(void **state)
 {
@@ -250,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(folded_nets_compute_the_same),
                                        cmocka_unit_test(transposed_convolutions_take_batch_norms),
                                        cmocka_unit_test(what_others_see_is_left_alone),
+                                       cmocka_unit_test(pools_are_put_right),
                                        cmocka_unit_test(constants_become_weights),
                                        cmocka_unit_test(equalised_nets_compute_the_same),
                                        cmocka_unit_test(half_weights_are_half_as_large)};

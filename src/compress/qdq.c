@@ -217,21 +217,21 @@ static es_status code_constants(writer *q, size_t node, es_error *err)
 
 /* ---- layers ---- */
 
-/* One scale per channel, zero points 0. */
+/* One scale per channel; zero NULL: without zero points, which are 0 then. */
 static es_status put_scales(writer *q, const char *stem, const float *scales, size_t count,
-                            es_model_type type, const char **scale, const char **zero,
-                            es_error *err)
+                            const char **scale, const char **zero, es_error *err)
 {
-    size_t width = es_model_type_bits(type) / 8;
     const int64_t dims[1] = {(int64_t)count};
-    void *zeros = es_arena_take(q->arena, count, width);
-    if (zeros == NULL)
-        return es_arena_full(q->arena, "zero points", err);
     *scale = fresh(q, stem, "scale");
-    *zero = fresh(q, stem, "zero");
     es_model_build_weight(q->build, *scale, ES_MODEL_FLOAT, 1, dims, scales,
                           count * sizeof *scales);
-    es_model_build_weight(q->build, *zero, type, 1, dims, zeros, count * width);
+    if (zero == NULL)
+        return ES_OK;
+    int8_t *zeros = ES_TAKE_ARRAY(q->arena, int8_t, count);
+    if (zeros == NULL)
+        return es_arena_full(q->arena, "zero points", err);
+    *zero = fresh(q, stem, "zero");
+    es_model_build_weight(q->build, *zero, ES_MODEL_INT8, 1, dims, zeros, count);
     return ES_OK;
 }
 
@@ -239,7 +239,6 @@ static es_status put_bias(writer *q, const es_layer *l, const es_coded_weights *
                           float input_scale, es_error *err)
 {
     const char *scale = NULL;
-    const char *zero = NULL;
     const char *name = NULL;
     const char *stem = q->w->ops[l->node].outputs[0];
     const int64_t dims[1] = {(int64_t)l->channels};
@@ -251,9 +250,9 @@ static es_status put_bias(writer *q, const es_layer *l, const es_coded_weights *
     stem = es_arena_format(q->arena, "%s_bias", stem);
     if (stem == NULL)
         return es_arena_full(q->arena, "biases", err);
-    ES_TRY(put_scales(q, stem, scales, l->channels, ES_MODEL_INT32, &scale, &zero, err));
+    ES_TRY(put_scales(q, stem, scales, l->channels, &scale, NULL, err));
     put_dequantised(q, stem, ES_MODEL_INT32, 1, dims, coded->bias,
-                    l->channels * sizeof *coded->bias, scale, zero, 0, &name);
+                    l->channels * sizeof *coded->bias, scale, NULL, 0, &name);
     es_model_build_set_input(q->build, l->node, 2, name);
     return ES_OK;
 }
@@ -326,7 +325,7 @@ static es_status code_layer(writer *q, size_t node, es_error *err)
     ES_TRY(es_weights_code(q->arena, &l, q->opts.weight_limit, input_scale, has_bias,
                            known ? seen->means[x] : NULL, &coded, err));
     const char *stem = q->w->values[l.weight].name;
-    ES_TRY(put_scales(q, stem, coded.scales, l.channels, ES_MODEL_INT8, &scale, &zero, err));
+    ES_TRY(put_scales(q, stem, coded.scales, l.channels, &scale, &zero, err));
     size_t rank = (size_t)l.shape.tensor.rank;
     int64_t dims[ES_DATA_RANK_MAX];
     size_t wide = aligned_inputs(q, &l);
