@@ -1,3 +1,4 @@
+#include "base/checked.h"
 #include "internal.h"
 
 #include <sys/socket.h>
@@ -15,9 +16,11 @@ void es_http_deadline_set(es_http_conn *conn, int64_t deadline_ns)
         conn->loop->deadline_ns = deadline_ns;
 }
 
+/* INT64_MAX (never) when that is too far away: a client says how long its body is. */
 static int64_t after(int64_t now_ns, double seconds)
 {
-    return now_ns + es_ns_from_s(seconds);
+    int64_t when_ns = 0;
+    return es_int64_add(now_ns, es_ns_from_s(seconds), &when_ns) ? when_ns : INT64_MAX;
 }
 
 /* The library has no way to answer before the headers are complete, so this writes to the socket:

@@ -212,6 +212,8 @@ static void refuses_with_reason(void **state)
          "larger than 8", 413},
         {"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", "99999999999",
          413},
+        {"POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999999999\r\n\r\n",
+         "999999999999999999", 413},
         {"POST /small HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
          "larger than 8", 413},
         {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
