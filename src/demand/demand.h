@@ -49,6 +49,7 @@ typedef enum es_trace_format {
     ES_TRACE_MOONCAKE,        /* JSON lines with timestamp in ms */
     ES_TRACE_ALIBABA_GENAI,   /* gmt_create,... */
     ES_TRACE_AZURE_FUNCTIONS, /* app,func,end_timestamp,duration: sorted by start */
+    ES_TRACE_REQUESTS,        /* a node's log: JSON lines with time_s and class; sorted by time */
     ES_TRACE_FORMAT_COUNT
 } es_trace_format;
 extern const char *const es_trace_format_names[ES_TRACE_FORMAT_COUNT];

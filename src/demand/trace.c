@@ -9,12 +9,12 @@
 #include <string.h>
 
 const char *const es_trace_format_names[ES_TRACE_FORMAT_COUNT] = {
-    "csv", "azure-llm", "mooncake", "alibaba-genai", "azure-functions"};
+    "csv", "azure-llm", "mooncake", "alibaba-genai", "azure-functions", "requests"};
 
 /* First cells of the header. */
 static const char *const headers[ES_TRACE_FORMAT_COUNT] = {
-    "timestamp_s,class", "TIMESTAMP,ContextTokens,GeneratedTokens", NULL, "gmt_create,",
-    "app,func,end_timestamp,duration"};
+    "timestamp_s,class", "TIMESTAMP,ContextTokens,GeneratedTokens", NULL,
+    "gmt_create,",       "app,func,end_timestamp,duration",         NULL};
 
 typedef struct trace_row {
     int64_t when_ns;
@@ -57,12 +57,14 @@ static es_status read_csv(reader *r, es_cell line, trace_row *row, es_error *err
     return copy_name(r, cell, &row->class_name, err);
 }
 
-/* {"timestamp": 27482, ...} in milliseconds. */
-static es_status read_json(reader *r, es_cell line, trace_row *row, es_error *err)
+/* One JSON map per line, with a time; class_key NULL: no class. */
+static es_status read_json_line(reader *r, es_cell line, const char *time_key, double time_max,
+                                const char *class_key, double *out_time, const char **out_class,
+                                es_error *err)
 {
     es_error lower = {0};
     const es_doc *map = NULL;
-    double ms = 0;
+    const char *name = NULL;
     ES_CLEANUP(es_arena_free_p) es_arena *scratch = es_arena_new((size_t)64 << 20);
     if (scratch == NULL)
         return es_fail(err, ES_ERR_NOMEM, "%s: no memory for an arena", r->table.name);
@@ -70,10 +72,31 @@ static es_status read_json(reader *r, es_cell line, trace_row *row, es_error *er
     if (status == ES_OK)
         status = es_doc_expect_map(map, &lower);
     if (status == ES_OK)
-        status = es_doc_need_number(map, "timestamp", 0, 9e12, &ms, &lower);
+        status = es_doc_need_number(map, time_key, 0, time_max, out_time, &lower);
+    if (status == ES_OK && class_key != NULL)
+        status = es_doc_need_text(map, class_key, &name, &lower);
     if (status != ES_OK)
         return es_table_fail(&r->table, err, "%.300s", es_error_text(&lower));
+    return name == NULL
+               ? ES_OK
+               : copy_name(r, (es_cell){.bytes = name, .size = strlen(name)}, out_class, err);
+}
+
+/* {"timestamp": 27482, ...} in milliseconds. */
+static es_status read_mooncake(reader *r, es_cell line, trace_row *row, es_error *err)
+{
+    double ms = 0;
+    ES_TRY(read_json_line(r, line, "timestamp", 9e12, NULL, &ms, NULL, err));
     row->when_ns = es_ns_from_s(ms / 1e3);
+    return ES_OK;
+}
+
+/* {"time_s": 1764322999.25, "class": "detect", ...}: as requests ended, not as they came. */
+static es_status read_request(reader *r, es_cell line, trace_row *row, es_error *err)
+{
+    double seconds = 0;
+    ES_TRY(read_json_line(r, line, "time_s", 9e9, "class", &seconds, &row->class_name, err));
+    row->when_ns = es_ns_from_s(seconds);
     return ES_OK;
 }
 
@@ -124,11 +147,12 @@ static es_status check_order(const reader *r, const trace_row *row, es_error *er
 
 static es_status read_rows(reader *r, es_error *err)
 {
-    static es_status (*const reads[ES_TRACE_FORMAT_COUNT])(
-        reader *, es_cell, trace_row *, es_error *) = {read_csv, read_dated, read_json, read_dated,
-                                                       read_functions};
-    /* These were published by end or without order. */
-    bool sorts = r->format == ES_TRACE_AZURE_FUNCTIONS || r->format == ES_TRACE_ALIBABA_GENAI;
+    static es_status (*const reads[ES_TRACE_FORMAT_COUNT])(reader *, es_cell, trace_row *,
+                                                           es_error *) = {
+        read_csv, read_dated, read_mooncake, read_dated, read_functions, read_request};
+    /* These were written by end or without order. */
+    bool sorts = r->format == ES_TRACE_AZURE_FUNCTIONS || r->format == ES_TRACE_ALIBABA_GENAI ||
+                 r->format == ES_TRACE_REQUESTS;
     es_cell line;
     while (es_table_line(&r->table, &line)) {
         trace_row row = {.line = r->table.line};
@@ -171,7 +195,9 @@ static es_status finish(const reader *r, const es_trace **out_trace, es_error *e
     int64_t *times_ns = times;
     uint32_t *line_numbers = lines;
     const char **names = classes;
-    bool dated = r->format == ES_TRACE_AZURE_LLM || r->format == ES_TRACE_ALIBABA_GENAI;
+    bool dated = r->format == ES_TRACE_AZURE_LLM || r->format == ES_TRACE_ALIBABA_GENAI ||
+                 r->format == ES_TRACE_REQUESTS;
+    bool named = r->format == ES_TRACE_CSV || r->format == ES_TRACE_REQUESTS;
     for (size_t i = 0; i < count; i++) {
         times_ns[i] = r->rows.items[i].when_ns - (dated ? r->rows.items[0].when_ns : 0);
         line_numbers[i] = r->rows.items[i].line;
@@ -181,7 +207,7 @@ static es_status finish(const reader *r, const es_trace **out_trace, es_error *e
                         .count = count,
                         .times_ns = times_ns,
                         .lines = line_numbers,
-                        .classes = r->format == ES_TRACE_CSV ? names : NULL};
+                        .classes = named ? names : NULL};
     if (trace->name == NULL)
         return es_arena_full(r->arena, "trace", err);
     *out_trace = trace;

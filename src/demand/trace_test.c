@@ -22,6 +22,24 @@ static void reads_our_csv(void **state)
     assert_int_equal(trace->lines[3], 6);
 }
 
+static void reads_a_log_of_requests(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"time_s\":1764322999.5,\"class\":\"a\",\"outcome\":\"ok\",\"id\":\"say \\\"x\"}\n"
+        "{\"time_s\":1764322999.25,\"class\":\"b at x\",\"total_ms\":9}\n";
+    ES_CLEANUP(es_arena_free_p) es_arena *arena = es_arena_new(1 << 20);
+    const es_trace *trace = NULL;
+    es_error err = {0};
+    assert_ok_err(
+        es_trace_parse(arena, "t", text, sizeof text - 1, ES_TRACE_REQUESTS, &trace, &err), err);
+    assert_int_equal(trace->count, 2);
+    assert_true(trace->times_ns[0] == 0);
+    assert_true(llabs(trace->times_ns[1] - ES_NS_PER_S / 4) < 1000); /* of a wall clock */
+    assert_string_equal(trace->classes[0], "b at x");
+    assert_string_equal(trace->classes[1], "a");
+}
+
 static void refuses(void **state)
 {
     (void)state;
@@ -43,6 +61,8 @@ static void refuses(void **state)
          "t:2: '2023-13-01 00:00:00' is no time"},
         {ES_TRACE_MOONCAKE, "{\"timestamp\": 1}\n{\"timestamp\": \"a\"}\n", "t:2: "},
         {ES_TRACE_MOONCAKE, "{\"timestamp\": 5}\n{\"timestamp\": 4}\n", "t:2: out of order"},
+        {ES_TRACE_REQUESTS, "{\"time_s\": 1}\n", "t:1: "},
+        {ES_TRACE_REQUESTS, "{\"time_s\": -1, \"class\": \"a\"}\n", "t:1: "},
         {ES_TRACE_AZURE_FUNCTIONS, "app,func,end_timestamp,duration\na,b,1\n",
          "t:2: the row has 3 cells, not 4"},
     };
@@ -151,9 +171,9 @@ static void real_series(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_our_csv), cmocka_unit_test(refuses),
-        cmocka_unit_test(reads_series),  cmocka_unit_test(real_traces),
-        cmocka_unit_test(real_series),
+        cmocka_unit_test(reads_our_csv), cmocka_unit_test(reads_a_log_of_requests),
+        cmocka_unit_test(refuses),       cmocka_unit_test(reads_series),
+        cmocka_unit_test(real_traces),   cmocka_unit_test(real_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
