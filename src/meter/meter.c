@@ -227,6 +227,13 @@ double es_meter_idle_w(const es_meter *meter)
     return meter->opts.calibration * meter->model.central.idle_w;
 }
 
+double es_meter_active_w(const es_meter *meter)
+{
+    const es_model_state *model = &meter->model;
+    return meter->opts.calibration * (model->central.busy_w - model->central.idle_w) /
+           model->cpu_count;
+}
+
 double es_meter_period_s_max(const es_meter *meter)
 {
     double period_s = INFINITY;

@@ -132,6 +132,10 @@ const char *es_meter_root(const es_meter *meter);
 /* Watts at rest as the model has them, while nothing but the model makes the total; else NAN. */
 double es_meter_idle_w(const es_meter *meter);
 
+/* Watts that one busy processor adds to rest, by the declared or the generic model: what there is
+ * where no counter tells. >= 0. */
+double es_meter_active_w(const es_meter *meter);
+
 /* Read at least this often, or a counter may wrap twice unseen. Infinite when nothing wraps. */
 double es_meter_period_s_max(const es_meter *meter);
 

@@ -46,6 +46,7 @@ static void test_declared(void **state)
     assert_near(figure.high_j, 6 * 1.1 + 2 * 0.01 * 6, 1e-9);
     assert_int_equal(figure.method, ES_METER_MODELLED);
     assert_string_equal(es_meter_boundary(now->meter), "what the declared model covers");
+    assert_near(es_meter_active_w(now->meter), (12 - 4) / 2.0, 1e-12); /* two processors */
 }
 
 /* Undeclared: per logical processor, and wide. */
