@@ -12,7 +12,7 @@ build="gcc cmake ninja-build pkg-config libyaml-dev libjansson-dev libprotobuf-c
     libmicrohttpd-dev libgnutls28-dev libcurl4-gnutls-dev libsqlite3-dev"
 # oneDNN makes training fast; Debian has it for amd64 only, elsewhere the plain backend trains.
 case $(dpkg --print-architecture) in amd64) build="$build libdnnl-dev" ;; esac
-develop="clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 strace libxml2-utils"
+develop="clang clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 strace libxml2-utils curl openssl wrk"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }

@@ -26,6 +26,15 @@ typedef struct options {
     const char *tls_key;
     const char *tls_client_ca;
     const char *tokens;
+    int64_t body_mb;
+    int64_t connections_max;
+    int64_t cache_mb;
+    bool cache_all;
+    const char *request_log;
+    bool metrics_nv;
+    double idle_w;
+    double busy_w;
+    double carbon;
 } options;
 
 static const es_option rows[] = {
@@ -138,7 +147,68 @@ static const es_option rows[] = {
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, tokens),
      .value = "FILE",
-     .help = "lines `ROLE TOKEN`: client, node, gateway or controller; others get 401"},
+     .help = "lines 'ROLE TOKEN': client, node, gateway or controller; others get 401"},
+    {.name = "body-max",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, body_mb),
+     .value = "MB",
+     .fallback = "64",
+     .min = 1,
+     .max = 65536,
+     .help = "largest body of a request; more: 413"},
+    {.name = "connections-max",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, connections_max),
+     .value = "N",
+     .fallback = "1024",
+     .min = 1,
+     .max = 1e6,
+     .help = "more wait in the kernel's queue"},
+    {.name = "cache",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, cache_mb),
+     .value = "MB",
+     .fallback = "0",
+     .min = 0,
+     .max = 1048576,
+     .help = "room of the response cache, for models that enable it; 0: none"},
+    {.name = "cache-all",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, cache_all),
+     .help = "models that do not say are cached too"},
+    {.name = "request-log",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, request_log),
+     .value = "FILE",
+     .help = "append a JSON line per request; a trace of format requests"},
+    {.name = "metrics-nv",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, metrics_nv),
+     .help = "Triton's names in /metrics too"},
+    {.name = "power-idle",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, idle_w),
+     .value = "WATTS",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e6,
+     .help = "of this machine at rest, where it has no energy counters"},
+    {.name = "power-busy",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, busy_w),
+     .value = "WATTS",
+     .fallback = "0",
+     .min = 0,
+     .max = 1e6,
+     .help = "with all processors busy; both 0: a generic figure"},
+    {.name = "carbon",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, carbon),
+     .value = "G_PER_KWH",
+     .fallback = "-1",
+     .min = -1,
+     .max = 1e5,
+     .help = "of the grid; -1: grams of CO2e are not told"},
 };
 
 /* ---- serving a folder ---- */
@@ -184,6 +254,17 @@ static es_status serve_repository(es_cli *cli, const options *chosen, es_error *
     opts.certificate_file = chosen->tls_cert;
     opts.key_file = chosen->tls_key;
     opts.client_ca_file = chosen->tls_client_ca;
+    opts.body_bytes_max = (size_t)chosen->body_mb << 20;
+    opts.connections_max = (uint32_t)chosen->connections_max;
+    opts.cache_bytes = (size_t)chosen->cache_mb << 20;
+    opts.cache_all = chosen->cache_all;
+    opts.request_log = chosen->request_log;
+    opts.metrics_nv = chosen->metrics_nv;
+    opts.meter_root = getenv("ESTRAN_METER_ROOT");
+    opts.idle_w = chosen->idle_w;
+    opts.busy_w = chosen->busy_w;
+    if (chosen->carbon >= 0)
+        opts.carbon_g_per_kwh = chosen->carbon;
     return serve_until_stopped(cli, chosen, opts, err);
 }
 

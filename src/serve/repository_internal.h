@@ -33,6 +33,7 @@ struct es_repository {
     size_t change_count; /* waiting */
     es_served *retired;  /* nobody holds them; by next_retired */
     size_t alive;        /* models made and not yet freed */
+    uint64_t made;       /* numbers of models; the repository's thread alone */
     bool stopping;
 };
 

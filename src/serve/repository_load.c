@@ -96,6 +96,7 @@ static es_status source_fill(load *now, es_arena *arena, size_t index, es_served
     *config = own.config;
     *out = (es_served_source){.name = now->change->name,
                               .version = version->version,
+                              .number = ++now->repository->made,
                               .folder = now->model.folder,
                               .config = config};
     for (size_t i = 0; i < now->change->file_count; i++) {

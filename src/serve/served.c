@@ -73,14 +73,14 @@ static void complete(es_served *served, const es_served_defaults *defaults)
     es_model_config *config = &served->config;
     if (config->replica_count == 0)
         config->replica_count = defaults->replica_count;
-    for (size_t i = 0; i < ES_BATCH_LEVELS_MAX; i++)
+    for (size_t i = 0; i < ES_BATCH_LEVELS_MAX; i++) {
         if (config->levels[i].queue_max == 0)
             config->levels[i].queue_max = defaults->queue_max;
+        served->has_timeouts = served->has_timeouts || config->levels[i].timeout_ns > 0;
+    }
     if (!config->cache_given)
         config->cache = defaults->cache;
-    const char *variant = es_model_config_parameter(config, "estran_variant");
     const char *quality = es_model_config_parameter(config, "estran_quality");
-    served->variant = variant != NULL ? variant : served->name;
     served->quality = (double)NAN;
     if (quality != NULL && (!es_text_to_double(quality, &served->quality) || served->quality < 0 ||
                             served->quality > 1))
@@ -103,6 +103,55 @@ static es_status batcher_start(es_served *served, es_error *err)
         opts.level_default = config->default_priority_level;
     }
     return es_batcher_new(served->session, opts, &served->batcher, err);
+}
+
+/* ---- shapes that clients see ---- */
+
+static es_status reshape(const es_model_config *config, const es_model_config_port *declared,
+                         es_served_port *port, es_error *err)
+{
+    const size_t batch = config->max_batch_size > 0 ? 1 : 0;
+    es_port *face = &port->face;
+    for (size_t i = batch; i < face->rank; i++)
+        if (face->dims[i] < 0)
+            return es_fail(err, ES_ERR_UNSUPPORTED,
+                           "'%s': reshape needs a model without other free dims than the batch",
+                           face->name);
+    if (batch + declared->rank > ES_TENSOR_RANK_MAX)
+        return es_fail(err, ES_ERR_ARG, "'%s': more than %d dims", face->name, ES_TENSOR_RANK_MAX);
+    es_tensor model = es_port_tensor(face, 1);
+    face->rank = batch + declared->rank;
+    for (size_t i = 0; i < declared->rank; i++)
+        face->dims[batch + i] = declared->dims[i];
+    if (batch > 0)
+        face->dims[0] = -1;
+    es_tensor client = es_port_tensor(face, 1);
+    if (es_tensor_count(&model) != es_tensor_count(&client))
+        return es_fail(err, ES_ERR_ARG, "'%s': dims and reshape have other numbers of elements",
+                       face->name);
+    port->reshaped = true;
+    return ES_OK;
+}
+
+static es_status ports_make(es_served *served, bool is_input, es_error *err)
+{
+    const es_session *session = served->session;
+    const es_model_config *config = &served->config;
+    size_t count = is_input ? es_session_input_count(session) : es_session_output_count(session);
+    const es_model_config_port *declared = is_input ? config->inputs : config->outputs;
+    size_t declared_count = is_input ? config->input_count : config->output_count;
+    es_served_port *ports = ES_TAKE_ARRAY(served->arena, es_served_port, count);
+    if (ports == NULL)
+        return es_arena_full(served->arena, "ports", err);
+    for (size_t i = 0; i < count; i++) {
+        ports[i].face = is_input ? *es_session_input(session, i) : *es_session_output(session, i);
+        for (size_t k = 0; k < declared_count; k++)
+            if (declared[k].reshape_given && declared[k].dims_given &&
+                strcmp(declared[k].name, ports[i].face.name) == 0)
+                ES_TRY(reshape(config, &declared[k], &ports[i], err));
+    }
+    *(is_input ? &served->inputs : &served->outputs) = ports;
+    return ES_OK;
 }
 
 /* ---- labels: one per line ---- */
@@ -173,6 +222,7 @@ static es_status fill(es_served *served, es_runtime *runtime, const es_served_so
     int64_t run_ns = 0;
     served->config = *source->config;
     served->version = source->version;
+    served->number = source->number;
     served->thread_count = defaults->thread_count;
     served->name = es_arena_text(served->arena, source->name);
     if (served->name == NULL)
@@ -185,6 +235,8 @@ static es_status fill(es_served *served, es_runtime *runtime, const es_served_so
     ES_TRY(es_model_config_fits(&served->config, served->session, err));
     ES_TRY(complete_batching(served, defaults, err));
     complete(served, defaults);
+    ES_TRY(ports_make(served, true, err));
+    ES_TRY(ports_make(served, false, err));
     ES_TRY(labels_read(served, source->folder, err));
     ES_TRY(es_served_warm_up(served, source->folder, &run_ns, err));
     served->runs_inline = run_ns > 0 && run_ns <= defaults->inline_ns_max;

@@ -40,11 +40,11 @@ typedef struct es_served_histogram {
 typedef struct es_served_counts {
     es_served_duration outcomes[ES_SERVED_OUTCOME_COUNT]; /* from the head's coming to the answer */
     es_served_duration queue, input, infer, output, cache_hit, cache_miss;
-    _Atomic uint64_t inferences, executions; /* rows; runs */
-    _Atomic int64_t last_ms;                 /* wall clock of the last inference; 0: none */
+    _Atomic int64_t last_ms; /* wall clock of the last inference; 0: none */
     es_served_histogram total, queued;
-    _Atomic int64_t energy_nj; /* of answers */
-    _Atomic int64_t pending;   /* requests under way */
+    _Atomic int64_t energy_model_pj;   /* of answers, by the model; picojoules */
+    _Atomic int64_t energy_counted_pj; /* by counters */
+    _Atomic int64_t pending;           /* requests under way */
 } es_served_counts;
 
 typedef struct es_served_labels {
@@ -52,22 +52,30 @@ typedef struct es_served_labels {
     size_t count;
 } es_served_labels;
 
+/* What clients see of an input or output. */
+typedef struct es_served_port {
+    es_port face;  /* the session's, but for a shape that the configuration gives */
+    bool reshaped; /* that shape is another one than the session's */
+} es_served_port;
+
 typedef struct es_served es_served;
 struct es_served {
     es_arena *arena; /* of all below */
     const char *name;
     int64_t version;
     char version_text[ES_SERVED_VERSION_SIZE];
+    uint64_t number;        /* no other loaded version has it */
     es_model_config config; /* completed: max_batch_size, replicas, queue bounds */
     es_session *session;
     es_batcher *batcher;
+    es_served_port *inputs, *outputs;
     es_served_labels *labels; /* [outputs] */
-    const char *variant;      /* config parameter estran_variant, else the name */
     double quality;           /* config parameter estran_quality, 0..1; NAN: not told */
     uint32_t thread_count;    /* of a run */
     int64_t load_ns;
     uint64_t file_bytes;
-    bool runs_inline; /* a run takes about as long as handing it to a thread */
+    bool runs_inline;  /* a run takes about as long as handing it to a thread */
+    bool has_timeouts; /* requests may expire though they do not ask for it */
     es_served_counts counts;
     _Atomic size_t references;
     void (*retire)(void *context, es_served *served); /* when the last one has gone */
@@ -90,6 +98,7 @@ es_served_defaults es_served_defaults_default(void);
 typedef struct es_served_source {
     const char *name;
     int64_t version;
+    uint64_t number;
     const char *folder; /* of the model: labels and warm-up data; NULL: none */
     const char *path;   /* of the model's file; NULL: from bytes */
     const void *bytes;  /* borrowed for the call */

@@ -1,5 +1,8 @@
 #include "server.h"
 
+#include <math.h>
+#include <time.h>
+
 enum { OPTIONS_BYTES_MAX = 16 << 20 };
 
 es_server_opts es_server_opts_default(void)
@@ -17,6 +20,8 @@ es_server_opts es_server_opts_default(void)
         .inline_us_max = 50,
         .body_bytes_max = (size_t)64 << 20,
         .load_bytes_max = (size_t)512 << 20,
+        .connections_max = 1024,
+        .carbon_g_per_kwh = (double)NAN,
     };
 }
 
@@ -71,6 +76,12 @@ static const es_http_route ROUTES[] = {
      .path = "/v2/repository/models/{model}/unload",
      .handle = es_server_repository_unload,
      .roles = CHANGE},
+    {.method = ES_HTTP_GET, .path = "/metrics", .handle = es_server_metrics, .roles = LOOK},
+    {.method = ES_HTTP_GET, .path = "/", .handle = es_server_page, .roles = LOOK},
+    {.method = ES_HTTP_GET,
+     .path = "/estran/v1/observe",
+     .handle = es_server_observe,
+     .roles = CHANGE},
 };
 enum { ROUTE_COUNT = sizeof ROUTES / sizeof ROUTES[0] };
 
@@ -92,6 +103,10 @@ static es_status opts_check(const es_server_opts *opts, es_error *err)
         return es_fail(err, ES_ERR_ARG, "queue_max=%u must be >= 1", opts->queue_max);
     if (!(opts->inline_us_max >= 0 && opts->inline_us_max <= 1e6))
         return es_fail(err, ES_ERR_ARG, "inline_us_max=%g must be in 0..1e6", opts->inline_us_max);
+    if (!isnan(opts->carbon_g_per_kwh) &&
+        !(opts->carbon_g_per_kwh >= 0 && opts->carbon_g_per_kwh <= 1e5))
+        return es_fail(err, ES_ERR_ARG, "carbon_g_per_kwh=%g must be in 0..1e5",
+                       opts->carbon_g_per_kwh);
     return ES_OK;
 }
 
@@ -122,7 +137,11 @@ static es_status http_open(es_server *server, es_error *err)
                              .key_file = given->key_file,
                              .client_ca_file = given->client_ca_file};
     opts.body_bytes_max = given->body_bytes_max;
-    return es_http_server_init(opts, &server->http, err);
+    opts.connections_max = given->connections_max;
+    ES_TRY(es_http_server_init(opts, &server->http, err));
+    ES_TRY(
+        es_http_server_caller(server->http, es_http_caller_opts_default(), &server->caller, err));
+    return es_server_expiries_new(server, err);
 }
 
 static es_status fill(es_server *server, es_error *err)
@@ -131,6 +150,15 @@ static es_status fill(es_server *server, es_error *err)
     es_runtime_opts runtime = es_runtime_opts_default();
     runtime.library_path = opts->ort_library;
     ES_TRY(es_runtime_new(runtime, &server->runtime, err));
+    ES_TRY(es_joules_new((es_joules_opts){.root = opts->meter_root,
+                                          .idle_w = opts->idle_w,
+                                          .busy_w = opts->busy_w,
+                                          .g_per_kwh = opts->carbon_g_per_kwh},
+                         &server->joules, err));
+    if (opts->cache_bytes > 0)
+        ES_TRY(es_response_cache_new(opts->cache_bytes, &server->cache, err));
+    if (opts->request_log != NULL)
+        ES_TRY(es_request_log_open(opts->request_log, &server->log, err));
     es_repository_opts repository = {
         .runtime = server->runtime,
         .folder = opts->repository,
@@ -138,10 +166,19 @@ static es_status fill(es_server *server, es_error *err)
                      .thread_count = opts->thread_count,
                      .batch_max = opts->batch_max,
                      .queue_max = opts->queue_max,
+                     .cache = opts->cache_all,
                      .inline_ns_max = (int64_t)(opts->inline_us_max * (double)ES_NS_PER_US)},
     };
     ES_TRY(es_repository_new(repository, &server->repository, err));
     return http_open(server, err);
+}
+
+static int64_t wall_ns(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return 0;
+    return (int64_t)now.tv_sec * ES_NS_PER_S + now.tv_nsec;
 }
 
 es_status es_server_init(es_server_opts opts, es_server **out_server, es_error *err)
@@ -152,6 +189,8 @@ es_status es_server_init(es_server_opts opts, es_server **out_server, es_error *
         return es_fail(err, ES_ERR_NOMEM, "no memory for a server");
     server->opts = opts;
     server->clock = es_clock_system();
+    server->start_ns = es_clock_now_ns(server->clock);
+    server->start_wall_ns = wall_ns();
     atomic_init(&server->phase, ES_SERVER_STARTING);
     (void)pthread_mutex_init(&server->lock, NULL); /* default attributes cannot fail on Linux */
     server->arena = es_arena_new(OPTIONS_BYTES_MAX);
@@ -201,6 +240,9 @@ void es_server_done(es_server *server)
     es_server_stop(server, 0);
     es_http_server_done(server->http);
     es_server_infers_free(server);
+    es_request_log_close(server->log);
+    es_response_cache_free(server->cache);
+    es_joules_free(server->joules);
     es_runtime_free(server->runtime);
     (void)pthread_mutex_destroy(&server->lock);
     es_arena_free(server->arena);

@@ -1,13 +1,18 @@
 /*
  * server, private to serve: what the files of the node's server share. An inference is an es_infer
- * from its head to its answer: handler (loop) -> batcher -> done (a replica's thread, or the loop).
+ * from its head to its answer: handler (loop) -> cache, or batcher -> done (a replica's thread, or
+ * the loop) -> answer.
  */
 #ifndef ES_SERVE_SERVER_H
 #define ES_SERVE_SERVER_H
 
 #include "http/http.h"
+#include "joules.h"
 #include "oip.h"
 #include "repository.h"
+#include "request_log.h"
+#include "response_cache.h"
+#include "routes.h"
 #include "serve.h"
 
 #include <pthread.h>
@@ -20,15 +25,24 @@ typedef enum es_server_phase {
 } es_server_phase;
 
 typedef struct es_infer es_infer;
+typedef struct es_server_expiry es_server_expiry;
 
 struct es_server {
     es_arena *arena; /* of the options and what lives as long */
     es_server_opts opts;
     es_clock *clock;
+    int64_t start_ns;      /* of clock */
+    int64_t start_wall_ns; /* tells a restart to who observes */
     es_runtime *runtime;
     es_repository *repository;
     es_http_server *http;
-    _Atomic int phase; /* es_server_phase */
+    es_http_caller *caller;     /* on the server's loops */
+    es_server_expiry *expiries; /* [loop_count] */
+    es_joules *joules;
+    es_response_cache *cache; /* NULL: none */
+    es_request_log *log;      /* NULL: none */
+    _Atomic int phase;        /* es_server_phase */
+    _Atomic uint64_t wrong;   /* requests for models that are not there */
     bool stopped;
     pthread_mutex_t lock;  /* guards all below */
     es_infer *free_infers; /* by next_free */
@@ -37,6 +51,10 @@ struct es_server {
 
 /* ---- server_infer.c ---- */
 
+enum { ES_TRACEPARENT_SIZE = 56 };
+
+typedef enum es_load_format { ES_LOAD_NONE, ES_LOAD_TEXT, ES_LOAD_JSON } es_load_format;
+
 struct es_infer {
     es_server *server;
     es_infer *next_free;
@@ -44,8 +62,14 @@ struct es_infer {
     es_http_request *request;
     es_served *served; /* held until the answer is made */
     int64_t start_ns;  /* when the request line had come */
+    int64_t input_ns;  /* reading the body */
     es_oip_message message;
     es_batch_job job;
+    bool caches;                           /* the answer is to be kept */
+    es_load_format load_format;            /* asked for in the answer's head */
+    char traceparent[ES_TRACEPARENT_SIZE]; /* "": none */
+    es_serve_visit visit;                  /* what it cost here */
+    uint32_t rows;
     es_text body;   /* of the answer; read by the connection until it is sent */
     es_text stages; /* value of the header Estran-Stages */
 };
@@ -55,11 +79,18 @@ void es_server_infers_free(es_server *server);
 
 /* ---- server_answer.c ---- */
 
-/* The answer's body from the model's outputs. */
-es_status es_server_answer_make(es_infer *infer, const es_batch_result *result,
-                                int64_t *out_json_size, es_error *err) ES_MUST_CHECK;
+/* The answer's body and the header of stages from the model's outputs and infer->visit. */
+es_status es_server_answer_make(es_infer *infer, const es_tensor *outputs, int64_t *out_json_size,
+                                es_error *err) ES_MUST_CHECK;
 /* Do the asked outputs exist? */
 es_status es_server_wanted_check(const es_infer *infer, es_error *err) ES_MUST_CHECK;
+/* The value of endpoint-load-metrics, as an Open Request Cost Aggregation report. */
+void es_server_load_report(const es_infer *infer, char *out, size_t size);
+
+/* ---- server_expiry.c: deadlines are kept though every replica is busy ---- */
+es_status es_server_expiries_new(es_server *server, es_error *err) ES_MUST_CHECK;
+/* On a loop: a request of served may have a deadline. */
+void es_server_expiry_watch(es_server *server, uint32_t loop, es_served *served);
 
 /* ---- server_models.c: handlers ---- */
 void es_server_metadata(void *context, es_http_request *request);
@@ -76,11 +107,30 @@ void es_server_repository_index(void *context, es_http_request *request);
 void es_server_repository_load(void *context, es_http_request *request);
 void es_server_repository_unload(void *context, es_http_request *request);
 
+/* ---- server_metrics.c, server_page.c, server_observe.c: handlers ---- */
+void es_server_metrics(void *context, es_http_request *request);
+void es_server_page(void *context, es_http_request *request);
+void es_server_observe(void *context, es_http_request *request);
+
 /* ---- helpers of the handlers ---- */
 
 /* The model of the request's path; on failure it has been answered (404, 503) and NULL comes. */
 es_served *es_server_model_of(es_server *server, es_http_request *request);
 /* Sends text as JSON, and ends it. */
 void es_server_send_json(es_http_request *request, int status, es_text *text);
+
+/* All that is served, at one moment. */
+typedef struct es_server_listing {
+    es_arena *arena;
+    es_repository_entry *entries;
+    size_t count;
+} es_server_listing;
+
+/* False: it has been answered. */
+bool es_server_listing_take(es_server *server, es_http_request *request, es_server_listing *out);
+void es_server_listing_done(es_server_listing *all);
+
+/* Resident bytes of this process; 0 when not known. */
+uint64_t es_server_memory_bytes(void);
 
 #endif

@@ -1,12 +1,9 @@
 /* The answer to an inference: which outputs, in which form, and what it cost. */
-#include "base/array.h"
 #include "base/clock.h"
-#include "routes.h"
+#include "pipeline.h"
 #include "server.h"
 
 #include <math.h>
-
-enum { PARAMS_MAX = 12 };
 
 /* ---- what is asked for ---- */
 
@@ -171,6 +168,12 @@ static void output_fill(const es_infer *infer, size_t index, const es_tensor *fr
     };
     for (size_t i = 0; i < from->rank; i++)
         to->dims[i] = from->dims[i];
+    const es_served_port *port = &infer->served->outputs[index];
+    if (!port->reshaped)
+        return;
+    to->rank = port->face.rank;
+    for (size_t i = 0; i < to->rank; i++)
+        to->dims[i] = port->face.dims[i] < 0 ? from->dims[i] : port->face.dims[i];
 }
 
 static es_status outputs_choose(es_infer *infer, const es_tensor *outputs, es_oip_message *out,
@@ -202,49 +205,45 @@ static es_status outputs_choose(es_infer *infer, const es_tensor *outputs, es_oi
 
 /* ---- what it cost ---- */
 
-static void param_text(es_oip_param *items, size_t *count, const char *name, const char *text)
+/* To six digits: nobody measures more, and it is short to write. */
+static double rounded(double value)
 {
-    items[(*count)++] = (es_oip_param){.name = name, .type = ES_DOC_TEXT, .as.text = text};
+    if (!(value > 0) || isinf(value))
+        return value;
+    double scale = pow(10, 5 - floor(log10(value)));
+    return isfinite(scale) && scale > 0 ? round(value * scale) / scale : value;
 }
 
-static void param_int(es_oip_param *items, size_t *count, const char *name, int64_t number)
+void es_server_load_report(const es_infer *infer, char *out, size_t size)
 {
-    items[(*count)++] = (es_oip_param){.name = name, .type = ES_DOC_INT, .as.integer = number};
+    es_batcher_stats stats;
+    es_batcher_stats_get(infer->served->batcher, &stats, NULL, 0);
+    double used = (double)stats.running / infer->served->config.replica_count;
+    double run_s = es_s_from_ns(stats.run_ns_expected);
+    if (infer->load_format == ES_LOAD_JSON)
+        (void)snprintf(out, size,
+                       "JSON {\"application_utilization\":%.3g,\"named_metrics\":{"
+                       "\"waiting_requests\":%llu,\"run_seconds\":%.6g}}",
+                       used, (unsigned long long)stats.waiting, run_s);
+    else
+        (void)snprintf(out, size,
+                       "TEXT application_utilization=%.3g, named_metrics.waiting_requests=%llu, "
+                       "named_metrics.run_seconds=%.6g",
+                       used, (unsigned long long)stats.waiting, run_s);
 }
 
-static es_status costs_fill(es_infer *infer, const es_batch_result *result, es_oip_message *out,
-                            es_error *err)
-{
-    es_oip_param *items = ES_TAKE_ARRAY(infer->arena, es_oip_param, PARAMS_MAX);
-    size_t count = 0;
-    if (items == NULL)
-        return es_arena_full(infer->arena, "parameters", err);
-    param_text(items, &count, "estran_node", infer->server->opts.name);
-    param_text(items, &count, "estran_variant", infer->served->variant);
-    param_int(items, &count, "estran_queue_ns", result->queue_ns);
-    param_int(items, &count, "estran_compute_ns", result->run_ns);
-    out->params = (es_oip_params){.items = items, .count = count};
-    es_serve_visit_append(&infer->stages,
-                          &(es_serve_visit){
-                              .node = infer->server->opts.name,
-                              .model = infer->served->name,
-                              .queue_us = (uint64_t)(result->queue_ns / ES_NS_PER_US),
-                              .compute_us = (uint64_t)(result->run_ns / ES_NS_PER_US),
-                              .joules = (double)NAN,
-                              .grams = (double)NAN,
-                          });
-    return ES_OK;
-}
-
-es_status es_server_answer_make(es_infer *infer, const es_batch_result *result,
-                                int64_t *out_json_size, es_error *err)
+es_status es_server_answer_make(es_infer *infer, const es_tensor *outputs, int64_t *out_json_size,
+                                es_error *err)
 {
     es_oip_message message = {
         .model_name = infer->served->name,
         .model_version = infer->served->version_text,
         .id = infer->message.id,
     };
-    ES_TRY(outputs_choose(infer, result->outputs, &message, err));
-    ES_TRY(costs_fill(infer, result, &message, err));
+    infer->visit.joules = rounded(infer->visit.joules);
+    infer->visit.grams = rounded(infer->visit.grams);
+    ES_TRY(outputs_choose(infer, outputs, &message, err));
+    ES_TRY(es_pipeline_params(infer->arena, &infer->visit, 1, false, NULL, &message.params, err));
+    es_serve_visit_append(&infer->stages, &infer->visit);
     return es_oip_encode(ES_OIP_ANSWER, &message, &infer->body, out_json_size, err);
 }

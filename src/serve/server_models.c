@@ -23,7 +23,10 @@ es_served *es_server_model_of(es_server *server, es_http_request *request)
     const char *version = es_http_request_param(request, "version");
     es_served *served = NULL;
     es_error err = {0};
-    switch (es_repository_find(server->repository, name, version, &served)) {
+    es_found found = es_repository_find(server->repository, name, version, &served);
+    if (found != ES_FOUND)
+        atomic_fetch_add(&server->wrong, 1);
+    switch (found) {
     case ES_FOUND:
         return served;
     case ES_FOUND_NO_MODEL:
@@ -91,17 +94,10 @@ void es_server_ready(void *context, es_http_request *request)
 
 /* ---- models ---- */
 
-typedef struct listing {
-    es_arena *arena;
-    es_repository_entry *entries;
-    size_t count;
-} listing;
-
-/* False: it has been answered. */
-static bool listing_take(es_server *server, es_http_request *request, listing *out)
+bool es_server_listing_take(es_server *server, es_http_request *request, es_server_listing *out)
 {
     es_error err = {0};
-    *out = (listing){.arena = es_arena_new(INDEX_BYTES_MAX)};
+    *out = (es_server_listing){.arena = es_arena_new(INDEX_BYTES_MAX)};
     es_status status = out->arena == NULL ? es_fail(&err, ES_ERR_NOMEM, "out of memory")
                                           : es_repository_index(server->repository, out->arena,
                                                                 &out->entries, &out->count, &err);
@@ -112,7 +108,7 @@ static bool listing_take(es_server *server, es_http_request *request, listing *o
     return status == ES_OK;
 }
 
-static void listing_done(listing *all)
+void es_server_listing_done(es_server_listing *all)
 {
     es_repository_index_done(all->entries, all->count);
     es_arena_free(all->arena);
@@ -120,11 +116,11 @@ static void listing_done(listing *all)
 
 void es_server_model_list(void *context, es_http_request *request)
 {
-    listing all;
+    es_server_listing all;
     es_text text;
     es_json json;
     const char *before = "";
-    if (!listing_take(context, request, &all))
+    if (!es_server_listing_take(context, request, &all))
         return;
     es_text_init(&text, TEXT_BYTES_MAX);
     es_json_init(&json, &text, true);
@@ -139,7 +135,7 @@ void es_server_model_list(void *context, es_http_request *request)
     }
     es_json_list_end(&json);
     es_json_map_end(&json);
-    listing_done(&all);
+    es_server_listing_done(&all);
     es_server_send_json(request, 200, &text);
 }
 
@@ -150,7 +146,7 @@ static void write_port(es_json *json, const es_port *port)
 }
 
 /* Versions that are ready, of the same model. */
-static void write_versions(es_json *json, const listing *all, const char *name)
+static void write_versions(es_json *json, const es_server_listing *all, const char *name)
 {
     es_json_key(json, "versions");
     es_json_list_begin(json);
@@ -163,13 +159,13 @@ static void write_versions(es_json *json, const listing *all, const char *name)
 void es_server_model_metadata(void *context, es_http_request *request)
 {
     es_server *server = context;
-    listing all;
+    es_server_listing all;
     es_text text;
     es_json json;
     es_served *served = es_server_model_of(server, request);
     if (served == NULL)
         return;
-    if (!listing_take(server, request, &all)) {
+    if (!es_server_listing_take(server, request, &all)) {
         es_served_unref(served);
         return;
     }
@@ -182,15 +178,15 @@ void es_server_model_metadata(void *context, es_http_request *request)
     es_json_key(&json, "inputs");
     es_json_list_begin(&json);
     for (size_t i = 0; i < es_session_input_count(served->session); i++)
-        write_port(&json, es_session_input(served->session, i));
+        write_port(&json, &served->inputs[i].face);
     es_json_list_end(&json);
     es_json_key(&json, "outputs");
     es_json_list_begin(&json);
     for (size_t i = 0; i < es_session_output_count(served->session); i++)
-        write_port(&json, es_session_output(served->session, i));
+        write_port(&json, &served->outputs[i].face);
     es_json_list_end(&json);
     es_json_map_end(&json);
-    listing_done(&all);
+    es_server_listing_done(&all);
     es_served_unref(served);
     es_server_send_json(request, 200, &text);
 }
@@ -323,12 +319,12 @@ void es_server_model_stats(void *context, es_http_request *request)
     const char *name = es_http_request_param(request, "model");
     const char *version = es_http_request_param(request, "version");
     es_served *one = NULL;
-    listing all;
+    es_server_listing all;
     es_text text;
     es_json json;
     if (name != NULL && (one = es_server_model_of(server, request)) == NULL)
         return;
-    if (!listing_take(server, request, &all)) {
+    if (!es_server_listing_take(server, request, &all)) {
         es_served_unref(one);
         return;
     }
@@ -344,7 +340,7 @@ void es_server_model_stats(void *context, es_http_request *request)
             put_stats(&json, all.entries[i].served);
     es_json_list_end(&json);
     es_json_map_end(&json);
-    listing_done(&all);
+    es_server_listing_done(&all);
     es_served_unref(one);
     es_server_send_json(request, 200, &text);
 }
