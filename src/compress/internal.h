@@ -211,6 +211,12 @@ void es_job_progress(const es_compress_job *job, const char *what, double done);
 es_status es_job_open(const es_compress_job *job, es_arena *scratch, const es_model *model,
                       es_session **out_session, es_error *err) ES_MUST_CHECK;
 
+/* Original's time over the variant's, by runs in turn for that long: median and its 95 % interval.
+ */
+es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_session *original,
+                           es_session *variant, double time_s, es_bounds *out,
+                           es_error *err) ES_MUST_CHECK;
+
 /* ---- regions: what runs on codes ---- */
 
 /* By what the runtime has integer kernels for (README.md). */
@@ -337,7 +343,8 @@ typedef struct es_step_kind {
                      es_variants *out, es_error *err);
 } es_step_kind;
 
-extern const es_step_kind es_step_quantise;
+extern const es_step_kind es_step_quantise, es_step_prune, es_step_distil, es_step_slim,
+    es_step_specialise, es_step_finetune, es_step_gatekeeper;
 
 /* A variant of one model called `from`-suffix, appended; its recipe is filled in by the caller. */
 es_status es_variant_add(const es_compress_job *job, const es_variant *from, const char *suffix,

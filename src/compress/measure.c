@@ -188,8 +188,8 @@ static es_bounds median_of(double *values, size_t count)
     return (es_bounds){.value = values[count / 2], .low = values[low], .high = values[high]};
 }
 
-static es_status measure_speed(const es_compress_job *job, es_arena *scratch, es_session *original,
-                               es_session *variant, double time_s, es_bounds *out, es_error *err)
+es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_session *original,
+                           es_session *variant, double time_s, es_bounds *out, es_error *err)
 {
     ES_CLEANUP(runner_done) runner a = {.binding = NULL};
     ES_CLEANUP(runner_done) runner b = {.binding = NULL};
@@ -281,7 +281,7 @@ static es_status measure_one(const es_compress_job *job, es_arena *scratch, es_s
     ES_TRY(measure_quality(job, scratch, original, session, out, err));
     ES_TRY(profile(job, variant, opts, out, err));
     if (variant->recipe[0] != '\0')
-        ES_TRY(measure_speed(job, scratch, original, session, opts.time_s, &out->speed, err));
+        ES_TRY(es_measure_speed(job, scratch, original, session, opts.time_s, &out->speed, err));
     count_work(scratch, variant->stages[0].model, out);
     return judge(job, variant, opts.all, out, err);
 }
