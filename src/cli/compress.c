@@ -302,6 +302,36 @@ static void show_row(es_cli_table *table, const es_variants_told *told, size_t i
     es_cli_cell(table, "%s", m->offered ? "yes" : "no");
 }
 
+/* A row for each way through a variant of several stages; bytes are those of all its files. */
+static void show_pipelines(es_cli_table *table, const es_variants_told *told, size_t i)
+{
+    const es_variant *v = &told->variants[i];
+    const es_variant_measure *m = &told->measures[i];
+    for (size_t p = 0; p < v->pipeline_count; p++) {
+        const es_pipeline_measure *found = &m->pipelines[p];
+        es_cli_cell(table, "%s%s", v->name, v->pipelines[p].suffix);
+        if (m->labelled)
+            es_cli_cell(table, "%.2f (%.2f to %.2f)", 100 * found->quality.value,
+                        100 * found->quality.low, 100 * found->quality.high);
+        else
+            es_cli_cell(table, "not known");
+        es_cli_cell(table, "%.2f", 100 * found->agreement);
+        cell_bytes(table, (double)m->file_bytes);
+        if (isnan(found->macs))
+            es_cli_cell(table, "not known");
+        else
+            es_cli_cell(table, "%.3g M", 1e-6 * found->macs);
+        cell_seconds(table, 1e-3 * found->latency_ms);
+        es_cli_cell(table, "%.2f (%.2f to %.2f)", found->speed.value, found->speed.low,
+                    found->speed.high);
+        if (isnan(found->energy_j))
+            es_cli_cell(table, "not known");
+        else
+            es_cli_cell(table, "%.3g (%s)", 1e3 * found->energy_j, m->stages[0].energy.source);
+        es_cli_cell(table, "%s", m->offered ? "yes" : "no");
+    }
+}
+
 static void show(es_cli *cli, const es_variants_told *told, const char *folder, es_text *out)
 {
     static const char *const head[] = {"variant", "quality, %", "as the original, %",
@@ -310,8 +340,12 @@ static void show(es_cli *cli, const es_variants_told *told, const char *folder, 
     es_cli_table table = {.arena = cli->arena, .columns = sizeof head / sizeof head[0]};
     for (size_t i = 0; i < table.columns; i++)
         es_cli_cell(&table, "%s", head[i]);
-    for (size_t i = 0; i < told->count; i++)
-        show_row(&table, told, i);
+    for (size_t i = 0; i < told->count; i++) {
+        if (told->variants[i].stage_count > 1)
+            show_pipelines(&table, told, i);
+        else
+            show_row(&table, told, i);
+    }
     es_cli_table_print(&table, out);
     for (size_t i = 0; i < told->count; i++)
         if (!told->measures[i].offered)

@@ -76,21 +76,31 @@ typedef struct es_compress_job {
 
 /* ---- variants ---- */
 
-enum { ES_VARIANT_STAGES_MAX = 8 };
+enum { ES_VARIANT_STAGES_MAX = 8, ES_VARIANT_PIPELINES_MAX = 8 };
 
-/* What a variant consists of: one model, or segments that run one after the other. */
+/* What a variant consists of: one model, or segments that run one after the other. Each takes what
+ * the one before gives last. */
 typedef struct es_variant_stage {
     const char *suffix; /* of the file's name: "" or "-1", "-2", ... */
     const es_model *model;
-    const char *path;      /* where it was written; NULL: nowhere yet */
-    double exit_threshold; /* NAN: nobody leaves here */
+    const char *path; /* where it was written; NULL: nowhere yet */
+    bool exit;        /* not the last one: what it gives first are scores that may answer */
 } es_variant_stage;
+
+/* One way to use several stages: who is sure enough leaves. */
+typedef struct es_variant_pipeline {
+    const char *suffix;                       /* of its name, behind the variant's; "": none */
+    double thresholds[ES_VARIANT_STAGES_MAX]; /* of the stages with an exit; above 1: nobody leaves
+                                                 there */
+} es_variant_pipeline;
 
 typedef struct es_variant {
     const char *name;   /* model name and what was done: "resnet8-int8" */
     const char *recipe; /* in full, with the options that were taken; "" for the model as given */
     size_t stage_count;
     es_variant_stage stages[ES_VARIANT_STAGES_MAX];
+    size_t pipeline_count; /* of several stages, >= 1 */
+    es_variant_pipeline pipelines[ES_VARIANT_PIPELINES_MAX];
     const es_doc *report; /* what the last step tells, a map; NULL: nothing */
     bool needs_speed;     /* worth having only where it is measured faster than the original */
 } es_variant;
@@ -193,6 +203,29 @@ es_status es_quantise(const es_compress_job *job, es_quantise_opts opts, const e
 es_status es_variants_write(es_arena *arena, es_variant *variants, size_t count, const char *folder,
                             es_error *err) ES_MUST_CHECK;
 
+/* A stage of a variant with several. */
+typedef struct es_stage_measure {
+    uint64_t file_bytes;
+    int64_t macs, parameter_count; /* -1: not known */
+    size_t forward_bytes;          /* that go into the next stage; 0: the last one */
+    double accuracy; /* of its answers on all test samples; NAN: it gives none, or no labels */
+    es_profile_latency latency;
+    es_profile_energy energy;
+} es_stage_measure;
+
+/* A pipeline of such a variant, on the test samples. */
+typedef struct es_pipeline_measure {
+    es_bounds quality;                   /* accuracy, exact interval at 95 % */
+    double agreement;                    /* share of samples with the original's class */
+    double reach[ES_VARIANT_STAGES_MAX]; /* share of samples that come to each stage */
+    double macs;                         /* of a request, mean; NAN: not known */
+    double latency_ms;                   /* sum of reach * median of the stage */
+    double energy_j;                     /* likewise; NAN: not known */
+    es_bounds speed; /* the original's time over this one's, the same requests in turn; 95 % */
+} es_pipeline_measure;
+
+/* Of a variant with several stages the figures are those of its first pipeline, files and
+ * parameters added up; latency and energy are then known by stage only. */
 typedef struct es_variant_measure {
     uint64_t file_bytes;
     int64_t macs, parameter_count; /* -1: not known */
@@ -208,6 +241,8 @@ typedef struct es_variant_measure {
     bool offered;            /* belongs in a catalogue for this kind of node */
     const char *why_not;     /* NULL when offered */
     const char *node;        /* this machine, in words */
+    es_stage_measure stages[ES_VARIANT_STAGES_MAX];
+    es_pipeline_measure pipelines[ES_VARIANT_PIPELINES_MAX];
 } es_variant_measure;
 
 typedef struct es_measure_opts {
@@ -218,9 +253,9 @@ typedef struct es_measure_opts {
 
 es_measure_opts es_measure_opts_default(void);
 
-/* Measures written variants of one stage each; variants[0] is the original. Answers are the classes
- * of the last output. Pairs: runs of the original and of the variant in turn, so that what slows
- * the machine slows both. */
+/* Measures written variants; variants[0] is the original, of one stage. Answers are the classes of
+ * the last output; of several stages, those of the stage where a sample leaves. Pairs: runs of the
+ * original and of the variant in turn, so that what slows the machine slows both. */
 es_status es_variants_measure(const es_compress_job *job, const es_variant *variants, size_t count,
                               es_measure_opts opts, es_variant_measure *out_measures,
                               es_error *err) ES_MUST_CHECK;

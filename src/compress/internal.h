@@ -211,11 +211,85 @@ void es_job_progress(const es_compress_job *job, const char *what, double done);
 es_status es_job_open(const es_compress_job *job, es_arena *scratch, const es_model *model,
                       es_session **out_session, es_error *err) ES_MUST_CHECK;
 
+/* ---- stages ---- */
+
+/* Where a stage ends: names of values of the whole model. */
+typedef struct es_stage_end {
+    const char *answer;  /* scores, given first; NULL: none */
+    const char *forward; /* what goes on, given last; NULL: nothing, the last stage */
+} es_stage_end;
+
+/* Stage k takes ends[k - 1].forward (the first one the model's inputs) and needs nothing else of
+ * what is before it, or the model is refused. O(count * nodes). */
+es_status es_stages_cut(es_arena *arena, const es_model *model, const es_stage_end *ends,
+                        size_t count, const es_model **out_stages, es_error *err) ES_MUST_CHECK;
+
+/* Runs a variant's stages one after the other on samples. */
+typedef struct es_chain {
+    const es_variant *variant;
+    es_feed feed;
+    size_t count;
+    es_session *sessions[ES_VARIANT_STAGES_MAX];
+    es_tensor outputs[ES_VARIANT_STAGES_MAX][2]; /* of the last run */
+} es_chain;
+
+es_status es_chain_open(const es_compress_job *job, es_arena *scratch, const es_variant *variant,
+                        const es_samples *samples, es_chain *out_chain,
+                        es_error *err) ES_MUST_CHECK;
+void es_chain_close(es_chain *chain); /* for ES_CLEANUP; zeroed and half opened is fine */
+/* Runs a sample until it may leave (thresholds NULL: to the end); *out_ran: stages that ran. */
+es_status es_chain_run(es_chain *chain, size_t sample, const double *thresholds, size_t *out_ran,
+                       es_error *err) ES_MUST_CHECK;
+/* What the stage gave first, until it runs again. */
+const es_tensor *es_chain_answer(const es_chain *chain, size_t stage);
+/* How sure an answer is, as nodes tell: the largest probability, of logits after a softmax. */
+double es_answer_confidence(const es_tensor *answer);
+
+/* ---- measuring ---- */
+
+/* Of one file: size, latency and joules; node in words. */
+typedef struct es_file_profile {
+    uint64_t file_bytes;
+    es_profile_latency latency;
+    es_profile_energy energy;
+    const char *energy_note, *node;
+} es_file_profile;
+es_status es_measure_file(const es_compress_job *job, const char *path, es_measure_opts opts,
+                          es_file_profile *out, es_error *err) ES_MUST_CHECK;
+/* -1 where something is not known. */
+void es_measure_work(es_arena *scratch, const es_model *model, int64_t *out_macs,
+                     int64_t *out_params);
+/* Sorts the values; median, and its 95 % interval by order statistics. count >= 1. */
+es_bounds es_median_of(double *values, size_t count);
+es_status es_check_label(uint32_t label, size_t sample, size_t classes,
+                         es_error *err) ES_MUST_CHECK;
+
 /* Original's time over the variant's, by runs in turn for that long: median and its 95 % interval.
  */
 es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_session *original,
                            es_session *variant, double time_s, es_bounds *out,
                            es_error *err) ES_MUST_CHECK;
+/* A written variant of several stages. */
+es_status es_measure_stages(const es_compress_job *job, es_arena *scratch, es_session *original,
+                            const es_variant *variant, es_measure_opts opts,
+                            es_variant_measure *out, es_error *err) ES_MUST_CHECK;
+
+/* ---- telling ---- */
+
+enum { ES_TELL_NAME = 512 };
+const char *es_tell_file(const char *path); /* without its folder; NULL for NULL */
+void es_tell_bounds(es_json *json, const char *key, es_bounds b);
+/* A text and what is behind it, as YAML takes any. */
+void es_tell_quoted(es_text *out, const char *text, const char *suffix);
+/* Into text, which it returns. */
+const char *es_tell_pipeline_name(const es_variant *v, size_t pipeline, char text[ES_TELL_NAME]);
+/* Line `on` of a segment. */
+void es_tell_on(es_text *out, const char *kind, const es_profile_latency *latency,
+                const es_profile_energy *energy);
+/* Of a variant of several stages: its part of the document, its segments, its pipelines. */
+void es_tell_stages(es_json *json, const es_variant *v, const es_variant_measure *m);
+void es_tell_segments(const es_variants_told *told, size_t i, es_text *out);
+void es_tell_pipelines(const es_variants_told *told, size_t i, es_text *out);
 
 /* ---- regions: what runs on codes ---- */
 

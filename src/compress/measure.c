@@ -52,7 +52,7 @@ typedef struct trial {
     es_noise noise;
 } trial;
 
-static es_status check_label(uint32_t label, size_t sample, size_t classes, es_error *err)
+es_status es_check_label(uint32_t label, size_t sample, size_t classes, es_error *err)
 {
     if (label < classes)
         return ES_OK;
@@ -82,7 +82,7 @@ static es_status try_sample(trial *t, size_t sample, es_error *err)
             t->classed++;
             t->same += answer == es_argmax(x->data, classes);
             if (s->dataset->labels != NULL) {
-                status = check_label(s->dataset->labels[row], sample, classes, err);
+                status = es_check_label(s->dataset->labels[row], sample, classes, err);
                 t->right += answer == s->dataset->labels[row];
             }
         }
@@ -177,8 +177,8 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median and its 95 % interval by order statistics: ranks n/2 -+ 0.98 sqrt n. */
-static es_bounds median_of(double *values, size_t count)
+/* Ranks n/2 -+ 0.98 sqrt n. */
+es_bounds es_median_of(double *values, size_t count)
 {
     qsort(values, count, sizeof *values, by_size);
     double middle = ((double)count - 1) / 2;
@@ -216,14 +216,14 @@ es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_ses
         ES_TRY(es_job_go_on(job, err));
     }
     es_job_progress(job, "speed", 1);
-    *out = median_of(ratios, pairs);
+    *out = es_median_of(ratios, pairs);
     return ES_OK;
 }
 
 /* ---- one variant ---- */
 
-static es_status profile(const es_compress_job *job, const es_variant *variant,
-                         es_measure_opts opts, es_variant_measure *out, es_error *err)
+es_status es_measure_file(const es_compress_job *job, const char *path, es_measure_opts opts,
+                          es_file_profile *out, es_error *err)
 {
     const es_profile *found = NULL;
     es_profile_opts how = es_profile_opts_default();
@@ -234,25 +234,39 @@ static es_status profile(const es_compress_job *job, const es_variant *variant,
     how.seed = job->seed;
     how.progress = job->progress;
     how.progress_context = job->progress_context;
-    ES_TRY(es_profile_run(job->arena, job->runtime, variant->stages[0].path, how, &found, err));
-    out->file_bytes = found->file_bytes;
-    out->latency = found->latency;
-    out->energy = found->energy;
-    out->energy_note = found->energy_note;
+    ES_TRY(es_profile_run(job->arena, job->runtime, path, how, &found, err));
+    *out = (es_file_profile){.file_bytes = found->file_bytes,
+                             .latency = found->latency,
+                             .energy = found->energy,
+                             .energy_note = found->energy_note};
     out->node = es_arena_format(job->arena, "%s, ONNX Runtime %s, 1 thread", found->cpu,
                                 found->runtime_version);
     return out->node != NULL ? ES_OK : es_arena_full(job->arena, "measures", err);
 }
 
-static void count_work(es_arena *scratch, const es_model *model, es_variant_measure *out)
+static es_status profile(const es_compress_job *job, const es_variant *variant,
+                         es_measure_opts opts, es_variant_measure *out, es_error *err)
+{
+    es_file_profile found;
+    ES_TRY(es_measure_file(job, variant->stages[0].path, opts, &found, err));
+    out->file_bytes = found.file_bytes;
+    out->latency = found.latency;
+    out->energy = found.energy;
+    out->energy_note = found.energy_note;
+    out->node = found.node;
+    return ES_OK;
+}
+
+void es_measure_work(es_arena *scratch, const es_model *model, int64_t *out_macs,
+                     int64_t *out_params)
 {
     const es_model_analysis *analysis = NULL;
     es_model_analyse_opts opts = es_model_analyse_opts_default();
     opts.unknown_allowed = true;
     bool known = es_model_analyse(scratch, model, opts, &analysis, NULL) == ES_OK &&
                  analysis->unknown_count == 0;
-    out->macs = known ? analysis->macs : -1;
-    out->parameter_count = known ? analysis->stored_count : -1;
+    *out_macs = known ? analysis->macs : -1;
+    *out_params = known ? analysis->stored_count : -1;
 }
 
 static es_status judge(const es_compress_job *job, const es_variant *variant, bool all,
@@ -273,16 +287,15 @@ static es_status measure_one(const es_compress_job *job, es_arena *scratch, es_s
                              es_variant_measure *out, es_error *err)
 {
     ES_CLEANUP(es_session_unref_p) es_session *session = NULL;
-    if (variant->stage_count != 1)
-        return es_fail(err, ES_ERR_UNSUPPORTED, "has %zu segments; one is supported",
-                       variant->stage_count);
     *out = (es_variant_measure){.speed = {.value = 1, .low = 1, .high = 1}};
+    if (variant->stage_count > 1)
+        return es_measure_stages(job, scratch, original, variant, opts, out, err);
     ES_TRY(es_job_open(job, scratch, variant->stages[0].model, &session, err));
     ES_TRY(measure_quality(job, scratch, original, session, out, err));
     ES_TRY(profile(job, variant, opts, out, err));
     if (variant->recipe[0] != '\0')
         ES_TRY(es_measure_speed(job, scratch, original, session, opts.time_s, &out->speed, err));
-    count_work(scratch, variant->stages[0].model, out);
+    es_measure_work(scratch, variant->stages[0].model, &out->macs, &out->parameter_count);
     return judge(job, variant, opts.all, out, err);
 }
 

@@ -374,7 +374,7 @@ es_status es_variant_add(const es_compress_job *job, const es_variant *from, con
                     .recipe = "",
                     .stage_count = 1,
                     .needs_speed = from->needs_speed};
-    v.stages[0] = (es_variant_stage){.suffix = "", .model = model, .exit_threshold = (double)NAN};
+    v.stages[0] = (es_variant_stage){.suffix = "", .model = model};
     if (v.name == NULL)
         return es_arena_full(job->arena, "variant", err);
     ES_TRY(ES_ARRAY_PUSH(job->arena, out, v, "variants", err));
@@ -405,8 +405,7 @@ static es_status take_over(const es_compress_job *job, const es_recipe *recipe,
 es_variant es_variant_original(const es_compress_job *job)
 {
     es_variant v = {.name = job->name, .recipe = "", .stage_count = 1};
-    v.stages[0] =
-        (es_variant_stage){.suffix = "", .model = job->model, .exit_threshold = (double)NAN};
+    v.stages[0] = (es_variant_stage){.suffix = "", .model = job->model};
     return v;
 }
 

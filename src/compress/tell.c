@@ -4,9 +4,10 @@
 #include "compress/internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-static const char *base_name(const char *path)
+const char *es_tell_file(const char *path)
 {
     const char *slash = path != NULL ? strrchr(path, '/') : NULL;
     return slash != NULL ? slash + 1 : path;
@@ -14,7 +15,7 @@ static const char *base_name(const char *path)
 
 /* ---- the document ---- */
 
-static void put_bounds(es_json *json, const char *key, es_bounds b)
+void es_tell_bounds(es_json *json, const char *key, es_bounds b)
 {
     es_json_key(json, key);
     es_json_map_begin(json);
@@ -53,7 +54,7 @@ static void put_measure(es_json *json, const es_variant *v, const es_variant_mea
     }
     es_json_put_int(json, "test_samples", (int64_t)m->test_count);
     if (m->labelled)
-        put_bounds(json, "quality", m->quality);
+        es_tell_bounds(json, "quality", m->quality);
     if (v->recipe[0] != '\0' && m->test_count > 0) {
         if (!isnan(m->agreement))
             es_json_put_number(json, "agreement", m->agreement);
@@ -66,7 +67,7 @@ static void put_measure(es_json *json, const es_variant *v, const es_variant_mea
     es_json_put_number(json, "latency_ms_p95", m->latency.ms_p95);
     es_json_put_int(json, "repetitions", (int64_t)m->latency.repetitions);
     if (v->recipe[0] != '\0')
-        put_bounds(json, "speed_ratio", m->speed);
+        es_tell_bounds(json, "speed_ratio", m->speed);
     put_energy(json, m);
     es_json_put_bool(json, "offered", m->offered);
     if (m->why_not != NULL)
@@ -92,9 +93,12 @@ void es_variants_document(const es_variants_told *told, es_json *json)
         es_json_key(json, "files");
         es_json_list_begin(json);
         for (size_t s = 0; s < v->stage_count; s++)
-            es_json_text(json, base_name(v->stages[s].path));
+            es_json_text(json, es_tell_file(v->stages[s].path));
         es_json_list_end(json);
-        put_measure(json, v, &told->measures[i]);
+        if (v->stage_count > 1)
+            es_tell_stages(json, v, &told->measures[i]);
+        else
+            put_measure(json, v, &told->measures[i]);
         if (v->report != NULL) {
             es_json_key(json, "report");
             es_json_doc(json, v->report);
@@ -107,17 +111,42 @@ void es_variants_document(const es_variants_told *told, es_json *json)
 
 /* ---- the fragment ---- */
 
-/* A text as YAML takes any: in double quotes, escaped as in JSON. */
-static void quoted(es_text *out, const char *text)
+/* In double quotes, escaped as in JSON. */
+void es_tell_quoted(es_text *out, const char *text, const char *suffix)
 {
     es_json json;
+    es_text both;
     es_text word;
-    es_text_init(&word, (size_t)6 * strlen(text) + 16);
+    es_text_init(&both, strlen(text) + strlen(suffix) + 1);
+    es_text_format(&both, "%s%s", text, suffix);
+    es_text_init(&word, (size_t)6 * both.size + 16);
     es_json_init(&json, &word, true);
-    es_json_text(&json, text);
+    es_json_text(&json, es_text_get(&both));
     size_t size = strcspn(es_text_get(&word), "\n"); /* a document would end there */
     es_text_append_n(out, es_text_get(&word), size);
     es_text_done(&word);
+    es_text_done(&both);
+}
+
+const char *es_tell_pipeline_name(const es_variant *v, size_t pipeline, char text[ES_TELL_NAME])
+{
+    (void)snprintf(text, ES_TELL_NAME, "%s%s", v->name, v->pipelines[pipeline].suffix);
+    return text;
+}
+
+/* Where it was measured, and what came out. */
+void es_tell_on(es_text *out, const char *kind, const es_profile_latency *latency,
+                const es_profile_energy *energy)
+{
+    es_text_append(out, "    on: [{kind: ");
+    es_tell_quoted(out, kind, "");
+    es_text_format(out, ", time_ms: %.4g", latency->ms_p50);
+    if (energy->known && strcmp(kind, "host") != 0)
+        es_text_format(out, ", energy_mj: %.4g", 1e3 * energy->energy_j);
+    es_text_format(out, "}] # %.4g to %.4g ms", latency->ms_p50_low, latency->ms_p50_high);
+    if (energy->known)
+        es_text_format(out, "; %.3g mJ by %s", 1e3 * energy->energy_j, energy->source);
+    es_text_append(out, "\n");
 }
 
 static void put_segment(const es_variants_told *told, size_t i, es_text *out)
@@ -125,21 +154,13 @@ static void put_segment(const es_variants_told *told, size_t i, es_text *out)
     const es_variant *v = &told->variants[i];
     const es_variant_measure *m = &told->measures[i];
     es_text_append(out, "  - name: ");
-    quoted(out, v->name);
+    es_tell_quoted(out, v->name, "");
     es_text_append(out, "\n    file: ");
-    quoted(out, base_name(v->stages[0].path));
+    es_tell_quoted(out, es_tell_file(v->stages[0].path), "");
     es_text_format(out, "\n    memory_bytes: %llu\n", (unsigned long long)m->file_bytes);
     if (m->macs >= 0)
         es_text_format(out, "    work_macs: %lld\n", (long long)m->macs);
-    es_text_append(out, "    on: [{kind: ");
-    quoted(out, told->kind);
-    es_text_format(out, ", time_ms: %.4g", m->latency.ms_p50);
-    if (m->energy.known && strcmp(told->kind, "host") != 0)
-        es_text_format(out, ", energy_mj: %.4g", 1e3 * m->energy.energy_j);
-    es_text_format(out, "}] # %.4g to %.4g ms", m->latency.ms_p50_low, m->latency.ms_p50_high);
-    if (m->energy.known)
-        es_text_format(out, "; %.3g mJ by %s", 1e3 * m->energy.energy_j, m->energy.source);
-    es_text_append(out, "\n");
+    es_tell_on(out, told->kind, &m->latency, &m->energy);
 }
 
 static void put_pipeline(const es_variants_told *told, size_t i, es_text *out)
@@ -147,11 +168,11 @@ static void put_pipeline(const es_variants_told *told, size_t i, es_text *out)
     const es_variant *v = &told->variants[i];
     const es_variant_measure *m = &told->measures[i];
     es_text_append(out, "  - {name: ");
-    quoted(out, v->name);
+    es_tell_quoted(out, v->name, "");
     es_text_append(out, ", task: ");
-    quoted(out, told->task);
+    es_tell_quoted(out, told->task, "");
     es_text_format(out, ", quality: %.4f, stages: [{segment: ", m->quality.value);
-    quoted(out, v->name);
+    es_tell_quoted(out, v->name, "");
     es_text_format(out, "}]} # %.4f to %.4f on %zu samples\n", m->quality.low, m->quality.high,
                    m->test_count);
 }
@@ -168,9 +189,12 @@ void es_variants_catalogue(const es_variants_told *told, es_text *out)
             es_text_format(out, "# %s is left out: %s\n", told->variants[i].name,
                            told->measures[i].why_not);
     es_text_append(out, "segments:\n");
-    for (size_t i = 0; i < told->count; i++)
-        if (told->measures[i].offered)
+    for (size_t i = 0; i < told->count; i++) {
+        if (told->measures[i].offered && told->variants[i].stage_count > 1)
+            es_tell_segments(told, i, out);
+        else if (told->measures[i].offered)
             put_segment(told, i, out);
+    }
     for (size_t i = 0; i < told->count; i++)
         labelled = labelled || told->measures[i].labelled;
     if (!labelled) {
@@ -178,7 +202,10 @@ void es_variants_catalogue(const es_variants_told *told, es_text *out)
         return;
     }
     es_text_append(out, "pipelines:\n");
-    for (size_t i = 0; i < told->count; i++)
-        if (told->measures[i].offered)
+    for (size_t i = 0; i < told->count; i++) {
+        if (told->measures[i].offered && told->variants[i].stage_count > 1)
+            es_tell_pipelines(told, i, out);
+        else if (told->measures[i].offered)
             put_pipeline(told, i, out);
+    }
 }
