@@ -73,7 +73,7 @@ typedef struct es_verb {
 enum { ES_CLI_OPTIONS_SIZE = 512, ES_CLI_FILES_MAX = 4096 };
 
 /* The verbs, in the order of the help. */
-extern const es_verb es_verb_import, es_verb_profile, es_verb_cut, es_verb_calibrate,
+extern const es_verb es_verb_import, es_verb_profile, es_verb_cut, es_verb_calibrate, es_verb_train,
     es_verb_compress, es_verb_plan, es_verb_pareto, es_verb_schedule, es_verb_run, es_verb_simulate,
     es_verb_node, es_verb_gateway, es_verb_controller, es_verb_bench_serve, es_verb_report,
     es_verb_compare, es_verb_meter, es_verb_footprint, es_verb_advise, es_verb_check;

@@ -8,11 +8,12 @@
 enum { PROCESS_ARENA_MAX_MB = 4096, PATH_SIZE_MAX = 4096 };
 
 static const es_verb *const verbs[] = {
-    &es_verb_import,     &es_verb_profile,     &es_verb_cut,    &es_verb_calibrate,
-    &es_verb_compress,   &es_verb_plan,        &es_verb_pareto, &es_verb_schedule,
-    &es_verb_run,        &es_verb_simulate,    &es_verb_node,   &es_verb_gateway,
-    &es_verb_controller, &es_verb_bench_serve, &es_verb_report, &es_verb_compare,
-    &es_verb_footprint,  &es_verb_advise,      &es_verb_meter,  &es_verb_check,
+    &es_verb_import,   &es_verb_profile,    &es_verb_cut,         &es_verb_calibrate,
+    &es_verb_train,    &es_verb_compress,   &es_verb_plan,        &es_verb_pareto,
+    &es_verb_schedule, &es_verb_run,        &es_verb_simulate,    &es_verb_node,
+    &es_verb_gateway,  &es_verb_controller, &es_verb_bench_serve, &es_verb_report,
+    &es_verb_compare,  &es_verb_footprint,  &es_verb_advise,      &es_verb_meter,
+    &es_verb_check,
 };
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 

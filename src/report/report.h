@@ -12,6 +12,7 @@
 #include "quality/quality.h"
 #include "report/compare.h"
 #include "schedule/schedule.h"
+#include "train/train.h"
 
 /* One column of the comparison: a plan, what was predicted for it, what happened. */
 typedef struct es_report_case {
@@ -122,6 +123,25 @@ void es_report_footprint_json(const es_report_footprints *report, es_text *out);
 /* A page, and a picture of its own: grams per unit by place and cause, with low and high. */
 void es_report_footprint_html(const es_report_footprints *report, es_text *out);
 void es_report_footprint_svg(const es_report_footprints *report, es_text *out);
+
+/* ---- training ---- */
+
+typedef struct es_report_fact {
+    const char *name, *value;
+} es_report_fact;
+
+typedef struct es_report_training {
+    const char *title;
+    const es_fit_result *result;
+    const es_report_fact *facts; /* net, data, settings, figures: the page's table, in order */
+    size_t fact_count;
+    const char *made_by; /* may be NULL */
+} es_report_training;
+
+/* Loss and accuracy by epoch, of the training batches and of what was held back, as an SVG file of
+ * its own; and a page with it. */
+void es_report_training_svg(const es_report_training *report, es_text *out);
+void es_report_training_html(const es_report_training *report, es_text *out);
 
 /* ---- calibration ---- */
 

@@ -15,12 +15,15 @@ static bool counts(const es_train_engine *engine, const es_dataset *set, es_fit_
 }
 
 static void count_batch(const es_train_engine *engine, const float *x, const uint32_t *labels,
-                        size_t samples, es_fit_loss loss, size_t k, es_evaluation *sums)
+                        size_t samples, es_fit_loss loss, size_t k, float *scratch,
+                        es_evaluation *sums)
 {
     size_t size = engine->output_shapes[k].count;
     double weight = (double)samples;
     if (loss == ES_FIT_SQUARES) {
-        sums->loss[k] += es_loss_squares(engine->outputs[k], x, samples, size, weight, NULL);
+        sums->loss[k] +=
+            es_loss_squares(engine->outputs[k], es_train_scaled(engine->nn, x, samples, scratch),
+                            samples, size, weight, NULL);
         return;
     }
     sums->loss[k] +=
@@ -56,14 +59,15 @@ es_status es_train_evaluate(es_train_engine *engine, const es_dataset *set,
     opts.shuffle = false;
     ES_TRY(es_data_batches_init(arena, set, rows, opts, &batches, err));
     float *x = ES_TAKE_ARRAY(arena, float, opts.batch * set->size);
+    float *scratch = ES_TAKE_ARRAY(arena, float, opts.batch * set->size);
     uint32_t *labels = ES_TAKE_ARRAY(arena, uint32_t, opts.batch);
-    if (x == NULL || labels == NULL)
+    if (x == NULL || scratch == NULL || labels == NULL)
         return es_arena_full(arena, "a batch", err);
     for (size_t n = 0; (n = es_data_batches_next(&batches, x, labels)) > 0;) {
         ES_TRY(es_train_forward(engine, x, n, ES_TRAIN_INFER, err));
         for (size_t k = 0; k < engine->graph.output_count; k++) {
             if (counts(engine, set, loss, k))
-                count_batch(engine, x, labels, n, loss, k, &sums);
+                count_batch(engine, x, labels, n, loss, k, scratch, &sums);
             if (outputs != NULL && outputs[k] != NULL)
                 memcpy(outputs[k] + sums.count * engine->output_shapes[k].count, engine->outputs[k],
                        n * engine->output_shapes[k].count * sizeof(float));

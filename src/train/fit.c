@@ -106,7 +106,9 @@ static double loss_of(es_fit_state *fit, const es_fit_batch *batch, size_t k, do
     const float *values = fit->engine->outputs[k];
     size_t size = fit->engine->output_shapes[k].count;
     if (fit->opts->loss == ES_FIT_SQUARES)
-        return es_loss_squares(values, batch->x, batch->samples, size, weight, fit->gradients[k]);
+        return es_loss_squares(values,
+                               es_train_scaled(fit->nn, batch->x, batch->samples, fit->scratch),
+                               batch->samples, size, weight, fit->gradients[k]);
     if (batch->targets != NULL)
         return es_loss_soft(values, batch->targets, batch->samples, size, weight,
                             fit->gradients[k]);
@@ -314,9 +316,10 @@ static es_status take_buffers(es_fit_state *fit, es_error *err)
     size_t classes = engine->output_shapes[engine->graph.output_count - 1].count;
     size_t batch = fit->opts->batch;
     bool mixup = fit->opts->augment.mixup > 0;
+    bool whole = mixup || fit->opts->loss == ES_FIT_SQUARES;
     fit->value_count = es_fit_values_count(fit->nn);
     fit->x = ES_TAKE_ARRAY(arena, float, batch * fit->set->size);
-    fit->scratch = ES_TAKE_ARRAY(arena, float, (mixup ? batch : 1) * fit->set->size);
+    fit->scratch = ES_TAKE_ARRAY(arena, float, (whole ? batch : 1) * fit->set->size);
     fit->targets = ES_TAKE_ARRAY(arena, float, mixup ? batch *classes : 1);
     fit->labels = ES_TAKE_ARRAY(arena, uint32_t, batch);
     fit->epochs = ES_TAKE_ARRAY(arena, es_fit_epoch, fit->opts->epoch_count);

@@ -126,6 +126,11 @@ const es_real *es_plain_output(const es_plain *plain, size_t output);
 void es_plain_backward(es_plain *plain, const float *const *gradients);
 const es_real *es_plain_gradient(const es_plain *plain, es_nn_id layer, size_t param);
 
+/* ---- scale.c ---- */
+
+/* x as the net's own scaling gives it, in scratch[samples * size]; x itself when it has none. */
+const float *es_train_scaled(const es_nn *nn, const float *x, size_t samples, float *scratch);
+
 /* ---- engine.c ---- */
 
 typedef struct es_train_backend_ops {

@@ -100,6 +100,15 @@ const es_train_params *es_train_engine_params(const es_train_engine *engine);
 uint64_t es_train_engine_step(const es_train_engine *engine);
 void es_train_engine_step_set(es_train_engine *engine, uint64_t step);
 
+/* ---- scaling of raw inputs ---- */
+
+/* Puts a fixed layer behind the input, so that the net takes values as the data has them; seals. */
+es_status es_train_scale_input(es_nn *nn, const es_scaling *scaling, es_error *err) ES_MUST_CHECK;
+/* And one behind the last output that undoes it: for nets that rebuild their input. */
+es_status es_train_scale_output(es_nn *nn, const es_scaling *scaling, es_error *err) ES_MUST_CHECK;
+/* Whether the net begins with such a layer. */
+bool es_train_has_scale(const es_nn *nn);
+
 /* ---- losses ---- */
 
 /* Each gives weight times the mean over samples, and writes its gradient (NULL: none), [samples,
@@ -238,7 +247,8 @@ typedef struct es_evaluation {
 
 typedef enum es_fit_loss {
     ES_FIT_CROSS_ENTROPY, /* of every output that has as many values as there are classes */
-    ES_FIT_SQUARES,       /* of the last output against the input: autoencoders */
+    ES_FIT_SQUARES,       /* of the last output against the input, scaled where the net begins with
+                             a scaling: autoencoders */
     ES_FIT_LOSS_COUNT
 } es_fit_loss;
 
