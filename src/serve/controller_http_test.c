@@ -6,6 +6,7 @@
 #include "serve/serve.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 #define TOKEN "a token of the controller"
@@ -167,9 +168,16 @@ typedef struct served {
     es_text out;
     es_error err;
     es_status status;
-    volatile sig_atomic_t stop;
     _Atomic int port;
 } served;
+
+static volatile sig_atomic_t stop_asked; /* by a signal to the thread that serves */
+
+static void ask_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_asked = 1;
+}
 
 static void on_ready(void *context, uint16_t port)
 {
@@ -193,7 +201,7 @@ static void served_init(served *own, bench *b, const char *cluster, const char *
     own->opts.probe_s = 0.05;
     own->opts.ready = on_ready;
     own->opts.context = own;
-    own->opts.stop = &own->stop;
+    own->opts.stop = &stop_asked;
     es_text_init(&own->out, 1 << 20);
 }
 
@@ -244,6 +252,8 @@ static void it_serves_its_page(void **state)
     served_init(&own, &b, yaml, db);
     own.opts.tokens = tokens;
     own.opts.token_count = 1;
+    struct sigaction action = {.sa_handler = ask_stop};
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
     assert_int_equal(pthread_create(&thread, NULL, serve, &own), 0);
     es_arena *arena = es_arena_new((size_t)64 << 20);
     bool settled = false;
@@ -265,11 +275,12 @@ static void it_serves_its_page(void **state)
     assert_non_null(strstr(reply.body, "\nestran_node_up{node=\"cloud\"} 1\n"));
     assert_non_null(strstr(reply.body, "\nestran_decision_duration_seconds_count 1\n"));
     assert_non_null(strstr(reply.body, "# TYPE estran_regret_total counter\n"));
-    own.stop = 1;
+    assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_ok_err(own.status, own.err);
     assert_int_equal(b.fleet->lost + b.fleet->misrouted + b.fleet->overfull, 0);
     assert_true(b.fleet->gateways[0].way_count > 0);
+    stop_asked = 0;
     es_text_done(&own.out);
     es_arena_free(arena);
     remove_state(db);

@@ -357,7 +357,7 @@ static void play_in_child(bench *own, double seconds)
 static void killed_at_every_call(void **state)
 {
     (void)state;
-    const double seconds = 5.5 * SLOT_S;
+    const double seconds = 3.5 * SLOT_S;
     uint64_t calls = 0;
     es_text wanted, found;
     es_text_init(&wanted, 1 << 16);
@@ -373,7 +373,7 @@ static void killed_at_every_call(void **state)
         own.fleet->kill_after = 0;
         if (n == 0) {
             calls = own.fleet->calls;
-            assert_true(own.fleet->changes > 20);
+            assert_true(own.fleet->changes > 12);
             (void)describe(&own, &wanted);
         } else {
             start(&own);
