@@ -20,8 +20,8 @@ typedef struct options {
     const char *tls_cert;
     const char *tls_key;
     const char *tls_client_ca;
-    const char *call_cert;
-    const char *call_key;
+    const char *peer_cert;
+    const char *peer_key;
     const char *tokens;
 } options;
 
@@ -119,14 +119,14 @@ static const es_option rows[] = {
      .offset = offsetof(options, tls_client_ca),
      .value = "FILE",
      .help = "clients must show a certificate signed by one of these, PEM"},
-    {.name = "call-cert",
+    {.name = "peer-cert",
      .type = ES_OPTION_TEXT,
-     .offset = offsetof(options, call_cert),
+     .offset = offsetof(options, peer_cert),
      .value = "FILE",
      .help = "certificate shown to nodes and gateways, PEM"},
-    {.name = "call-key",
+    {.name = "peer-key",
      .type = ES_OPTION_TEXT,
-     .offset = offsetof(options, call_key),
+     .offset = offsetof(options, peer_key),
      .value = "FILE",
      .help = "its key, PEM"},
     {.name = "tokens",
@@ -193,8 +193,8 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     opts.certificate_file = chosen->tls_cert;
     opts.key_file = chosen->tls_key;
     opts.client_ca_file = chosen->tls_client_ca;
-    opts.call_certificate_file = chosen->call_cert;
-    opts.call_key_file = chosen->call_key;
+    opts.peer_certificate_file = chosen->peer_cert;
+    opts.peer_key_file = chosen->peer_key;
     opts.ready = on_ready;
     opts.context = &own;
     opts.stop = cli->stop;

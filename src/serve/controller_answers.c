@@ -77,12 +77,12 @@ es_status es_fleet_read_observe(es_arena *arena, const char *name, const char *b
                                 bool gateway, es_fleet_seen *seen, es_error *err)
 {
     const es_doc *root = NULL;
-    int64_t epoch_s = 0;
+    int64_t epoch = 0;
     ES_TRY(es_doc_parse_json(arena, name, bytes, size, &root, err));
     ES_TRY(es_doc_expect_map(root, err));
-    ES_TRY(es_doc_need_int(root, "epoch_s", 0, INT64_MAX, &epoch_s, err));
-    ES_TRY(es_doc_get_number(root, "up_s", 0, 1e12, &seen->uptime_s, err));
-    seen->epoch = es_arena_format(arena, "%lld", (long long)epoch_s);
+    ES_TRY(es_doc_need_int(root, gateway ? "epoch_s" : "epoch", 0, INT64_MAX, &epoch, err));
+    ES_TRY(es_doc_get_number(root, gateway ? "up_s" : "elapsed_s", 0, 1e12, &seen->uptime_s, err));
+    seen->epoch = es_arena_format(arena, "%lld", (long long)epoch);
     if (seen->epoch == NULL)
         return es_arena_full(arena, "epoch", err);
     return gateway ? read_gateway(arena, seen, root, err) : ES_OK;

@@ -119,7 +119,7 @@ static void bad_answers_are_no_answers(void **state)
         const char *words;
     } cases[] = {
         {FLEET_GARBAGE, ES_ERR_PARSE, "phone:1:"},
-        {FLEET_WRONG, ES_ERR_PARSE, "epoch_s"},
+        {FLEET_WRONG, ES_ERR_PARSE, "epoch"},
         {FLEET_TEAPOT, ES_ERR_ARG, "'phone' answers 418 to observe: I am a teapot"},
         {FLEET_SILENT, ES_ERR_UNAVAILABLE, ""},
     };

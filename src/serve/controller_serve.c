@@ -274,8 +274,8 @@ static es_status run(const es_controller_opts *opts, es_arena *arena, es_text *o
     if (opts->slot_s > 0)
         scenario.slot_s = opts->slot_s;
     ES_TRY(es_cluster_load(arena, opts->cluster, &scenario, &cluster, err));
-    fleet_opts.certificate_file = opts->call_certificate_file;
-    fleet_opts.key_file = opts->call_key_file;
+    fleet_opts.certificate_file = opts->peer_certificate_file;
+    fleet_opts.key_file = opts->peer_key_file;
     fleet_opts.stop = opts->stop;
     ES_TRY(es_http_fleet_new(cluster, fleet_opts, &fleet, err));
     es_controller_given given = es_controller_given_default();

@@ -116,7 +116,7 @@ typedef struct es_controller_opts {
     const char *certificate_file, *key_file, *client_ca_file; /* PEM; see es_http_tls */
     const es_server_token *tokens;
     size_t token_count;
-    const char *call_certificate_file, *call_key_file; /* shown to nodes and gateways */
+    const char *peer_certificate_file, *peer_key_file; /* shown to nodes and gateways */
     void (*ready)(void *context, uint16_t port);       /* listening; may be NULL */
     void *context;
     volatile sig_atomic_t *stop;

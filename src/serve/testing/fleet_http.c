@@ -51,10 +51,10 @@ static bool misbehave(place *own, es_http_request *request)
         own->parked[own->parked_count++] = request;
         return true;
     case FLEET_GARBAGE:
-        es_text_append(&text, "{\"epoch_s\": 5, ");
+        es_text_append(&text, "{\"epoch\": 5, ");
         break;
     case FLEET_WRONG:
-        es_text_append(&text, "{\"epoch_s\": \"yesterday\"}");
+        es_text_append(&text, "{\"epoch\": \"yesterday\"}");
         break;
     case FLEET_TEAPOT:
         es_text_append(&text, "{\"error\": \"I am a teapot\"}");
@@ -102,7 +102,8 @@ static void observe(void *context, es_http_request *request)
         es_text_init(&text, 1 << 20);
         es_json_init(&json, &text, true);
         es_json_map_begin(&json);
-        es_json_put_int(&json, "epoch_s", strtol(strchr(call.seen->epoch, ' '), NULL, 10));
+        es_json_put_int(&json, own->process < FLEET_NODES ? "epoch" : "epoch_s",
+                        strtol(strchr(call.seen->epoch, ' '), NULL, 10));
         if (own->process >= FLEET_NODES) {
             es_json_put_number(&json, "up_s", call.seen->uptime_s);
             es_json_put_int(&json, "generation", call.seen->generation);
