@@ -165,6 +165,14 @@ static void ask(process *p)
     p->fleet->under_way--;
 }
 
+/* Any server of the protocol may be a node: it lists, loads and unloads models, but does not know
+ * our paths. Then a restart is seen by its models only, and it can forward to nobody. */
+static bool is_plain(const process *p, const es_fleet_call *call, const es_http_reply *reply)
+{
+    bool ours = (call->verb == ES_FLEET_OBSERVE && !p->listing) || call->verb == ES_FLEET_PEERS;
+    return !p->gateway && ours && (reply->status == 404 || reply->status == 405);
+}
+
 static void on_called(void *context, const es_http_result *result)
 {
     process *p = context;
@@ -173,6 +181,8 @@ static void on_called(void *context, const es_http_result *result)
     bool look = call->verb == ES_FLEET_OBSERVE;
     if (result->end != ES_HTTP_END_REPLY)
         call->status = es_fail(&call->err, ES_ERR_UNAVAILABLE, "%s", es_error_text(result->why));
+    else if (is_plain(p, call, reply))
+        call->status = ES_OK;
     else if (reply->status >= 200 && reply->status < 300)
         call->status = look ? take_look(p, call, reply) : ES_OK;
     else

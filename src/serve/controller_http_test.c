@@ -105,6 +105,24 @@ static void refusals_are_told(void **state)
     bench_done(&own);
 }
 
+static void any_server_of_the_protocol_may_be_a_node(void **state)
+{
+    (void)state;
+    bench own;
+    bench_init(&own, NULL);
+    fleet_http_manner(own.http, ES_WORLD_EDGE, FLEET_PLAIN);
+    es_fleet_call calls[] = {
+        {.verb = ES_FLEET_PEERS, .process = ES_WORLD_EDGE, .text = "{\"peers\":[]}"},
+        {.verb = ES_FLEET_LOAD, .process = ES_WORLD_EDGE, .text = "tiny"},
+        {.verb = ES_FLEET_OBSERVE, .process = ES_WORLD_EDGE},
+    };
+    own.interface.call(own.interface.context, calls, 3);
+    for (int i = 0; i < 3; i++)
+        assert_ok_err(calls[i].status, calls[i].err);
+    assert_int_equal(calls[2].seen->model_count, 1);
+    bench_done(&own);
+}
+
 static double now_s(void)
 {
     return es_s_from_ns(es_clock_now_ns(es_clock_system()));
@@ -326,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_go_through),
         cmocka_unit_test(refusals_are_told),
+        cmocka_unit_test(any_server_of_the_protocol_may_be_a_node),
         cmocka_unit_test(bad_answers_are_no_answers),
         cmocka_unit_test(the_silent_are_waited_for_together),
         cmocka_unit_test(it_serves_its_page),

@@ -59,8 +59,13 @@ static bool misbehave(place *own, es_http_request *request)
     case FLEET_TEAPOT:
         es_text_append(&text, "{\"error\": \"I am a teapot\"}");
         break;
+    case FLEET_PLAIN:
+        if (strncmp(es_http_request_path(request), "/v2/", 4) == 0)
+            return false;
+        break;
     }
-    send_text(request, own->manner == FLEET_TEAPOT ? 418 : 200, &text);
+    int status = own->manner == FLEET_TEAPOT ? 418 : own->manner == FLEET_PLAIN ? 404 : 200;
+    send_text(request, status, &text);
     return true;
 }
 

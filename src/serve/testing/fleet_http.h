@@ -14,7 +14,8 @@ typedef enum fleet_manner {
     FLEET_SILENT,  /* takes the request and never answers */
     FLEET_GARBAGE, /* 200 with what is no JSON */
     FLEET_WRONG,   /* 200 with JSON of another kind */
-    FLEET_TEAPOT   /* 418 */
+    FLEET_TEAPOT,  /* 418 */
+    FLEET_PLAIN    /* a server of the protocol that does not know our paths */
 } fleet_manner;
 
 fleet_http *fleet_http_new(fleet *own, es_world *world, const char *token);
