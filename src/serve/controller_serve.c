@@ -210,7 +210,9 @@ static es_status serve(const es_controller_opts *opts, es_arena *arena, es_contr
     board own = {0};
     es_http_server *server = NULL;
     (void)pthread_mutex_init(&own.lock, NULL); /* default attributes cannot fail on Linux */
-    es_status status = open_server(opts, arena, &own, &server, err);
+    es_status status = show(&own, controller, err);
+    if (status == ES_OK)
+        status = open_server(opts, arena, &own, &server, err);
     if (status == ES_OK && opts->ready != NULL)
         opts->ready(opts->context, es_http_server_port(server));
     if (status == ES_OK)

@@ -1,0 +1,307 @@
+"""`estran controller` with real nodes and a real gateway: kill -9 of each in turn, under load."""
+import http.client
+import json
+import pathlib
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import threading
+import time
+import unittest
+
+from support import ESTRAN, ROOT, Case, main
+
+MODELS = ("tiny", "small", "large", "large-head", "large-tail")
+NODES = ("sensor-1", "sensor-2", "sensor-3", "hall", "cloud")
+SANITISED = any(word in str(ESTRAN) for word in ("/asan/", "/tsan/", "/fuzz/"))
+RATE = 60 if SANITISED else 150  # requests per second
+SAMPLES = (ROOT / "examples/01-first-run/samples.f32").read_bytes()
+
+
+class Process:
+    """One estran process that says 'ready PORT'."""
+
+    def __init__(self, *words):
+        self.words = [str(word) for word in words]
+        self.process = None
+        self.port = 0
+
+    def start(self):
+        words = list(self.words)
+        if self.port != 0:  # again on the same port
+            words[words.index("127.0.0.1:0")] = f"127.0.0.1:{self.port}"
+        self.process = subprocess.Popen([str(ESTRAN), *words, "--quiet"], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        if not line.startswith("ready "):
+            raise AssertionError(f"{words}: no ready line but '{line}': "
+                                 f"{self.process.stderr.read()}")
+        self.port = int(line.split()[1])
+        return self
+
+    def end(self, how):
+        if self.process is None:
+            return ""
+        self.process.send_signal(how)
+        code = self.process.wait(timeout=60)
+        said = self.process.stderr.read()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        self.process = None
+        if how == signal.SIGTERM and code != 0:
+            raise AssertionError(f"{self.words[0]} ended with {code}: {said}")
+        return said
+
+    def kill(self):
+        self.end(signal.SIGKILL)
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("GET", path)
+        answer = connection.getresponse().read()
+        connection.close()
+        return json.loads(answer) if path.startswith("/estran") else answer.decode()
+
+
+class Load(threading.Thread):
+    """Asks for the task again and again, evenly; what came of each is counted once."""
+
+    def __init__(self, port, seed):
+        super().__init__(daemon=True)
+        self.port = port
+        self.random = random.Random(seed)
+        self.stopped = threading.Event()
+        self.counts = {}
+        self.errors = []
+        self.bad_s = []  # when
+        self.sent = 0
+
+    def ask(self, connection):
+        record = self.random.randrange(len(SAMPLES) // 2048)
+        head = json.dumps({
+            "id": str(self.sent), "parameters": {"binary_data_output": True},
+            "inputs": [{"name": "signal", "shape": [1, 1, 512], "datatype": "FP32",
+                        "parameters": {"binary_data_size": 2048}}]}).encode()
+        connection.request("POST", "/v2/models/condition/infer",
+                           head + SAMPLES[record * 2048:(record + 1) * 2048],
+                           {"Inference-Header-Content-Length": str(len(head))})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            return f"{answer.status} {body[:200]}"
+        told = json.loads(body[:int(answer.headers["Inference-Header-Content-Length"])])
+        if told["id"] != str(self.sent):
+            return f"answer {told['id']} to request {self.sent}"
+        return "partial" if answer.headers.get("Estran-Partial") else "answered"
+
+    def run(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        start = time.monotonic()
+        while not self.stopped.is_set():
+            self.sent += 1
+            try:
+                what = self.ask(connection)
+            except (OSError, http.client.HTTPException) as error:
+                what = f"broken {error}"
+                connection.close()
+            if what not in ("answered", "partial"):
+                self.errors.append(what)
+                self.bad_s.append(time.monotonic())
+                what = "error"
+            self.counts[what] = self.counts.get(what, 0) + 1
+            pause = start + self.sent / RATE - time.monotonic()
+            if pause > 0:
+                time.sleep(pause)
+        connection.close()
+
+    def end(self):
+        self.stopped.set()
+        self.join(timeout=60)
+        return self.counts
+
+
+class ClusterCase(Case):
+    """Five nodes with a folder of models each, a gateway, a controller."""
+
+    def scenario(self):
+        """The first example; whole models only, slots of a second, room for about one model."""
+        text = (ROOT / "examples/01-first-run/scenario.yaml").read_text()
+        text = re.sub(r"slots: \{.*\}", "slots: {length_s: 1, count: 600}", text)
+        for before, after in (("0.15", "0.034"), ("2", "0.21"), ("64", "0.21")):
+            text = text.replace(f"memory_mb: {before},", f"memory_mb: {after},")
+        text = re.sub(r"  - \{name: split.*\n", "", text)
+        text = re.sub(r"  - name: cascade.*\n(?:    .*\n|      .*\n)+", "", text)
+        text = text.replace("    quality_min: 0.94\n", "")
+        text = text.replace("deadline_ms: 80", "deadline_ms: 5000")  # a slow machine is no fault
+        for name in MODELS:
+            text = text.replace(f"models/{name}.onnx",
+                                str(ROOT / f"examples/01-first-run/models/{name}.onnx"))
+        text = re.sub(r"    (samples|labels): .*\n", "", text)
+        return self.write("scenario.yaml", text)
+
+    def setUp(self):
+        super().setUp()
+        folder = self.folder / "models"
+        for name in MODELS:
+            (folder / name / "1").mkdir(parents=True)
+            shutil.copy(ROOT / f"examples/01-first-run/models/{name}.onnx",
+                        folder / name / "1" / "model.onnx")
+        self.scenario_file = self.scenario()
+        self.state = self.folder / "state.db"
+        self.nodes = {name: Process("node", "--repository", folder, "--listen", "127.0.0.1:0",
+                                    "--load", "tiny", "--name", name) for name in NODES}
+        self.gateway = Process("gateway", "--listen", "127.0.0.1:0", "--entry", "sensor-1",
+                               "--routes", self.folder / "routes.json")
+        for one in [*self.nodes.values(), self.gateway]:
+            self.addCleanup(one.kill)
+            one.start()
+        lines = ["format: estran-cluster", "version: 1", "nodes:"]
+        lines += [f'  - {{name: {name}, url: "http://127.0.0.1:{node.port}"}}'
+                  for name, node in self.nodes.items()]
+        lines += ["gateways:",
+                  f'  - {{name: gateway, url: "http://127.0.0.1:{self.gateway.port}"}}']
+        self.cluster = self.write("cluster.yaml", "\n".join(lines) + "\n")
+
+    def controller(self, policy, *words):
+        one = Process("controller", self.scenario_file, "--cluster", self.cluster, "--state",
+                      self.state, "--policy", policy, "--probe", "0.2", "--listen", "127.0.0.1:0",
+                      *words)
+        self.addCleanup(one.kill)
+        return one.start()
+
+    def wait(self, what, limit_s=30):
+        end = time.monotonic() + limit_s * (4 if SANITISED else 1)
+        while not what():
+            if time.monotonic() > end:
+                self.fail(f"not within {limit_s} s: {what}")
+            time.sleep(0.05)
+
+    def settle(self, controller):
+        self.wait(lambda: controller.get("/estran/v1/status")["settled"])
+
+    def load(self):
+        one = Load(self.gateway.port, 1)
+        one.start()
+        return one
+
+    def routes(self):
+        told = self.gateway.get("/estran/v1/routes")
+        return [(one["entry"], [(o["route"], round(o["share"], 6)) for o in one["options"]])
+                for one in told["classes"]]
+
+
+class Follows(ClusterCase):
+    def test_the_plan_comes_into_force(self):
+        controller = self.controller("replan")
+        self.settle(controller)
+        plan = controller.get("/estran/v1/plan")
+        status = controller.get("/estran/v1/status")
+        hosted = {one["name"]: sorted(one["hosted"]) for one in status["nodes"] if one["hosted"]}
+        self.assertEqual(hosted, {one["node"]: sorted(one["segments"])
+                                  for one in plan["placements"]})
+        load = self.load()
+        time.sleep(2)
+        counts = load.end()
+        self.assertEqual(list(counts), ["answered"], load.errors[:3])
+        metrics = controller.get("/metrics")
+        self.assertIn('estran_node_up{node="hall"} 1\n', metrics)
+        self.assertRegex(metrics, r"\nestran_regret_total [0-9.e+-]+\n")
+        self.assertIn("<title>estran controller: first-run", controller.get("/"))
+        controller.end(signal.SIGTERM)
+        done = self.ok("controller", self.scenario_file, "--cluster", self.cluster, "--state",
+                       self.state, "--replay")
+        self.assertRegex(done.stdout, r"^[0-9]+ slots, 0 decided otherwise")
+
+    def test_dry_run_and_once(self):
+        words = ("controller", self.scenario_file, "--cluster", self.cluster, "--state",
+                 self.state, "--listen", "127.0.0.1:0", "--quiet")
+        done = self.ok(*words, "--dry-run")
+        self.assertRegex(done.stdout, r"(?m)^route 1 of [12]$")
+        self.assertFalse(self.state.exists())
+        self.assertEqual(self.gateway.get("/estran/v1/observe")["generation"], 0)
+        self.ok(*words, "--once")
+        self.assertGreater(self.gateway.get("/estran/v1/observe")["generation"], 0)
+        self.fails(2, ["belongs to policy 'replan', not to 'lru'"], *words, "--policy", "lru")
+
+
+class Faults(ClusterCase):
+    def test_controller_is_killed_under_load(self):
+        """Placements change every second; killed at random moments: no request fails by it."""
+        seed = random.randrange(1 << 30)
+        moments = random.Random(seed)
+        controller = self.controller("random:every=1")
+        self.wait(lambda: self.gateway.get("/estran/v1/observe")["generation"] > 0)
+        load = self.load()
+        for _ in range(7):
+            time.sleep(moments.uniform(0.2, 1.6))
+            controller.kill()
+            controller.start()
+        time.sleep(2.5)
+        generation = self.gateway.get("/estran/v1/observe")["generation"]
+        counts = load.end()
+        self.assertGreater(generation, 5, f"seed {seed}")
+        self.assertEqual(list(counts), ["answered"], f"seed {seed}: {load.errors[:3]}")
+        controller.end(signal.SIGTERM)
+        done = self.ok("controller", self.scenario_file, "--cluster", self.cluster, "--state",
+                       self.state, "--policy", "random:every=1", "--replay")
+        self.assertIn("0 decided otherwise", done.stdout)
+
+    def test_the_same_plan_after_a_kill(self):
+        controller = self.controller("replan:every=1000000")
+        self.settle(controller)
+        before = self.routes()
+        load = self.load()
+        controller.kill()
+        time.sleep(1)
+        controller.start()
+        self.settle(controller)
+        counts = load.end()
+        self.assertEqual(list(counts), ["answered"], load.errors[:3])
+        self.assertEqual(self.routes(), before)
+
+    def test_a_node_loses_power_in_the_middle(self):
+        """Each node in turn, while placements change: what it had fails over, and it is used again
+        when it is back."""
+        controller = self.controller("random:every=1")
+        self.wait(lambda: self.gateway.get("/estran/v1/observe")["generation"] > 2)
+        load = self.load()
+        for name in ("hall", "sensor-1"):
+            node = self.nodes[name]
+            node.kill()
+            died_s = time.monotonic()
+            self.wait(lambda: any(one["name"] == name and not one["up"] for one in
+                                  controller.get("/estran/v1/status")["nodes"]))
+            time.sleep(2.5)
+            late = [when - died_s for when in load.bad_s if when - died_s > 2]
+            self.assertEqual(late, [], f"{name}: requests fail 2 s after it died: {load.errors}")
+            node.start()
+            self.wait(lambda: all(one["up"] for one in
+                                  controller.get("/estran/v1/status")["nodes"]))
+            time.sleep(1.5)
+        counts = load.end()
+        self.assertEqual(sum(counts.values()), load.sent)
+        self.assertGreater(counts["answered"], 0.9 * load.sent, load.errors[:5])
+        controller.end(signal.SIGTERM)
+
+    def test_gateway_is_killed(self):
+        """It starts again with the routes on its disk, and is told what is new."""
+        controller = self.controller("random:every=1")
+        self.wait(lambda: self.gateway.get("/estran/v1/observe")["generation"] > 2)
+        self.gateway.kill()
+        time.sleep(1.5)
+        self.gateway.start()
+        kept = self.gateway.get("/estran/v1/observe")["generation"]
+        self.assertGreater(kept, 0)
+        self.wait(lambda: self.gateway.get("/estran/v1/observe")["generation"] > kept)
+        load = self.load()
+        time.sleep(2)
+        counts = load.end()
+        self.assertEqual(list(counts), ["answered"], load.errors[:3])
+        controller.end(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
