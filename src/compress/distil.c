@@ -70,7 +70,7 @@ static const es_step_option rows[] = {
      .min = 0.1,
      .max = 100,
      .help = "that softens answers"},
-    ES_LEARN_OPTIONS(options, "10", "0.1"),
+    ES_LEARN_OPTIONS(options, "10", "0.1", "yes"),
 };
 
 /* ---- student ---- */

@@ -46,7 +46,8 @@ static void alpha_0_is_training_alone(void **state)
     (void)state;
     test_job t;
     teach(&t, TEST_SMALL, 120);
-    es_variants made = test_recipe(&t, "distil:width=1,start=slice,alpha=0,epochs=2," FEW);
+    es_variants made =
+        test_recipe(&t, "distil:width=1,start=slice,alpha=0,epochs=2,add_norms=no," FEW);
     es_variants alone = test_recipe(&t, "distil:width=1,epochs=0," FEW "+finetune:epochs=2," FEW);
     const float *a = test_scores(&t, test_nn_of(&t, made.items[0].stages[0].model), 20);
     const float *b = test_scores(&t, test_nn_of(&t, alone.items[0].stages[0].model), 20);
@@ -63,8 +64,8 @@ static void a_teacher_cannot_teach_itself(void **state)
     const char *flat = "{input: [64], layers: [{dense: {units: 16, name: d1}}, relu, "
                        "{dense: {units: 3, name: logits}}]}";
     teach(&t, flat, 120);
-    es_variants made =
-        test_recipe(&t, "distil:width=1,alpha=1,epochs=2,weight_decay=0,temperature=1," FEW);
+    es_variants made = test_recipe(
+        &t, "distil:width=1,alpha=1,epochs=2,weight_decay=0,temperature=1,add_norms=no," FEW);
     const es_nn *before = test_nn_of(&t, t.job.model);
     const es_nn *after = test_nn_of(&t, made.items[0].stages[0].model);
     const es_doc *epochs = test_report(&made, 0, "epochs");

@@ -11,7 +11,7 @@ typedef struct options {
     es_learn_opts learn;
 } options;
 
-static const es_step_option finetune_rows[] = {ES_LEARN_OPTIONS(options, "5", "0.02")};
+static const es_step_option finetune_rows[] = {ES_LEARN_OPTIONS(options, "5", "0.02", "no")};
 
 static const es_step_option gatekeeper_rows[] = {
     {.name = "alpha",
@@ -21,7 +21,7 @@ static const es_step_option gatekeeper_rows[] = {
      .min = 0,
      .max = 1,
      .help = "weight of right answers; the rest makes wrong ones unsure"},
-    ES_LEARN_OPTIONS(options, "3", "0.01"),
+    ES_LEARN_OPTIONS(options, "3", "0.01", "no"),
 };
 
 typedef struct tuner {

@@ -135,6 +135,7 @@ es_status es_learner_open(const es_compress_job *job, const char *step, const es
                           es_error *err)
 {
     size_t cap = es_arena_cap_bytes(job->arena);
+    size_t added = 0;
     es_nn *nn = NULL;
     *out_learner = (es_learner){.job = job, .step = step, .opts = opts};
     if (from->stage_count != 1)
@@ -148,6 +149,9 @@ es_status es_learner_open(const es_compress_job *job, const char *step, const es
         return es_fail(err, ES_ERR_NOMEM, "no memory for a step");
     ES_TRY(es_nn_from_model(out_learner->arena, from->stages[0].model, &nn, err));
     ES_TRY(es_learner_data(out_learner, &job->fit, nn, err));
+    if (opts.add_norms == 1 && opts.epochs > 0)
+        ES_TRY(es_norms_add(out_learner, nn, &added, err));
+    out_learner->norms_added = added > 0;
     *out_nn = nn;
     return ES_OK;
 }
@@ -163,7 +167,7 @@ es_status es_learner_give(const es_learner *learner, const es_nn *nn, const es_v
                           es_error *err)
 {
     const es_model *model = NULL;
-    ES_TRY(es_nn_to_model(learner->job->arena, nn, false, &model, err));
+    ES_TRY(es_nn_to_model(learner->job->arena, nn, learner->norms_added, &model, err));
     return es_variant_add(learner->job, from, suffix, model, out, out_variant, err);
 }
 

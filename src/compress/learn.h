@@ -17,7 +17,7 @@ typedef struct es_learn_opts {
     int64_t epochs; /* 0: no training */
     int64_t batch, shift, erase, threads;
     double rate, weight_decay, smoothing, mixup, average, held;
-    size_t optimiser, flip;
+    size_t optimiser, flip, add_norms;
     const char *checkpoint; /* NULL: none */
 } es_learn_opts;
 
@@ -34,7 +34,7 @@ extern const char *const es_learn_no_yes[2];
         .name = #member, .type = ES_STEP_INT, .offset = offsetof(owner, learn.member),             \
         .fallback = standard, .min = least, .max = most, .help = words                             \
     }
-#define ES_LEARN_OPTIONS(owner, epochs_standard, rate_standard)                                    \
+#define ES_LEARN_OPTIONS(owner, epochs_standard, rate_standard, norms_standard)                    \
     ES_LEARN_INT(owner, epochs, epochs_standard, 0, 100000, "of training; 0: none"),               \
         ES_LEARN_NUMBER(owner, rate, rate_standard, 1e-9, 100, "of learning at its height"),       \
         ES_LEARN_INT(owner, batch, "128", 2, 65536, "samples of a step"),                          \
@@ -61,6 +61,13 @@ extern const char *const es_learn_no_yes[2];
                         "share kept per step in a mean of the parameters; 0: none"),               \
         ES_LEARN_NUMBER(owner, held, "0", 0, 0.9,                                                  \
                         "share of the samples that chooses the best epoch; 0: the last one"),      \
+        {.name = "add_norms",                                                                      \
+         .type = ES_STEP_WORD,                                                                     \
+         .offset = offsetof(owner, learn.add_norms),                                               \
+         .fallback = norms_standard,                                                               \
+         .words = es_learn_no_yes,                                                                 \
+         .word_count = 2,                                                                          \
+         .help = "batch norms for the training where files have none, folded away again"},         \
         ES_LEARN_INT(owner, threads, "0", 0, 1024, "0: one per core"),                             \
     {                                                                                              \
         .name = "checkpoint", .type = ES_STEP_TEXT, .offset = offsetof(owner, learn.checkpoint),   \
@@ -77,13 +84,15 @@ typedef struct es_learner {
     es_learn_opts opts;
     es_dataset set; /* channels first, scaled */
     const es_data_rows *rows, *held;
+    bool norms_added; /* to be folded away again */
     bool allow_empty; /* classes without samples */
     double seconds;   /* of training so far */
     ES_ARRAY(es_fit_epoch) curve;
 } es_learner;
 
-/* For a variant of one model, which becomes *out_nn, and the job's samples to fit. For ES_CLEANUP
- * of close; out_learner is zeroed first. */
+/* For a variant of one model, which becomes *out_nn (with batch norms put in, when asked for and
+ * there will be epochs), and the job's samples to fit. For ES_CLEANUP of close; out_learner is
+ * zeroed first. */
 es_status es_learner_open(const es_compress_job *job, const char *step, const es_variant *from,
                           es_learn_opts opts, es_learner *out_learner, es_nn **out_nn,
                           es_error *err) ES_MUST_CHECK;

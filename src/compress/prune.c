@@ -95,7 +95,7 @@ static const es_step_option rows[] = {
      .min = 1,
      .max = 1e6,
      .help = "that gradients are looked at in, for criterion=taylor"},
-    ES_LEARN_OPTIONS(options, "5", "0.02"),
+    ES_LEARN_OPTIONS(options, "5", "0.02", "yes"),
 };
 
 /* ---- cost of a candidate ---- */

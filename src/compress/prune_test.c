@@ -157,6 +157,28 @@ static void training_heals_and_repeats(void **state)
     test_job_done(&t);
 }
 
+/* Norms for the training alone: the file has what it had. */
+static void norms_come_and_go(void **state)
+{
+    (void)state;
+    test_job t;
+    test_job_start(&t,
+                   "{input: [1, 8, 8], layers: [{conv: {units: 16, kernel: 3, name: c1}}, relu, "
+                   "{conv: {units: 16, kernel: 3, name: c2}}, relu, global-pool, "
+                   "{dense: {units: 3, name: logits}}]}",
+                   120);
+    es_variants made = test_recipe(&t, "prune:macs=0.5,criterion=norm,epochs=3," FEW);
+    const es_nn *before = test_nn_of(&t, t.job.model);
+    const es_nn *after = test_nn_of(&t, made.items[0].stages[0].model);
+    assert_int_equal(after->layers.count, before->layers.count);
+    for (size_t i = 0; i < after->layers.count; i++)
+        assert_int_equal(after->layers.items[i].kind, before->layers.items[i].kind);
+    assert_true(test_accuracy(&t, made.items[0].stages[0].model) > 0.8);
+    test_recipe_fails(&t, "prune:macs=0.5,criterion=norm,add_norms=no," FEW, ES_ERR_ARG,
+                      "have no batch norm");
+    test_job_done(&t);
+}
+
 /* ---- stopping ---- */
 
 typedef struct stopper {
@@ -247,6 +269,7 @@ int main(void)
         cmocka_unit_test(targets_are_met_and_no_more),
         cmocka_unit_test(what_cannot_be_is_told),
         cmocka_unit_test(training_heals_and_repeats),
+        cmocka_unit_test(norms_come_and_go),
         cmocka_unit_test(goes_on_where_it_was_stopped),
         cmocka_unit_test(time_is_measured),
     };

@@ -77,7 +77,7 @@ static const es_step_option rows[] = {
      .min = 1e-9,
      .max = 100,
      .help = "of that"},
-    ES_LEARN_OPTIONS(options, "10", "0.1"),
+    ES_LEARN_OPTIONS(options, "10", "0.1", "yes"),
 };
 
 /* ---- widths ---- */
@@ -157,11 +157,9 @@ static es_status check_classes(slimmer *s, es_error *err)
 static es_status prepare(slimmer *s, es_error *err)
 {
     es_learner *l = s->learner;
-    size_t added = 0;
     size_t values = 0;
     ES_TRY(read_widths(s, err));
     ES_TRY(check_classes(s, err));
-    ES_TRY(es_norms_add(l, s->master, &added, err));
     ES_TRY(es_nn_groups_find(l->arena, s->master, &s->groups, err));
     if (s->options->start == START_FRESH)
         es_nn_init(s->master, l->job->seed);
@@ -363,6 +361,7 @@ static es_status run(const es_compress_job *job, const void *given, const es_var
     ES_CLEANUP(es_learner_close) es_learner learner;
     ES_CLEANUP(slimmer_done) slimmer s = {.learner = &learner, .options = o};
     ES_TRY(es_learner_open(job, "slim", from, o->learn, &learner, &s.master, err));
+    learner.norms_added = false; /* they stay: folded into weights, these would be shared no more */
     ES_TRY(es_within(err, prepare(&s, err), "slim"));
     ES_TRY(es_learner_fit(&learner, s.master, "", o->learn.epochs, step, &s, err));
     for (size_t w = 0; w < s.count; w++) {

@@ -42,7 +42,7 @@ static const es_step_option option_rows[] = {
      .offset = offsetof(options, name),
      .fallback = "special",
      .help = "of the node, behind the variant's name"},
-    ES_LEARN_OPTIONS(options, "20", "0.05"),
+    ES_LEARN_OPTIONS(options, "20", "0.05", "no"),
 };
 
 /* ---- the node's samples ---- */
