@@ -41,6 +41,9 @@ bench: bench-all ## every benchmark: a table, and build/bench/<name>.json
 bench-%: setup
 	@python3 tools/bench.py $*
 
+accuracy: release ## accuracies of trained and compressed nets, 3 seeds (hours): build/bench/accuracy-*.json
+	@python3 tools/accuracy.py $(ROWS)
+
 format: ## format the sources
 	@clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' 'examples/*.[ch]')
 
@@ -52,9 +55,10 @@ nightly: test test-clang test-asan test-tsan ## what takes longer than CI may: a
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@$(MAKE) tidy
 	@$(MAKE) bench
+	@$(MAKE) accuracy
 
 clean: ## remove what was built (not .deps)
 	@rm -rf build out
 
 .PHONY: help setup develop quickstart release test test-clang test-asan test-tsan test-coverage \
-	fuzz bench format tidy nightly clean
+	fuzz bench accuracy format tidy nightly clean

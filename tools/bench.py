@@ -40,18 +40,22 @@ def judge(row):
     return "ok" if good else "MISSED"
 
 
+def machine_and_commit():
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {cpu()}",
+        "commit": run("git", "rev-parse", "--short", "HEAD").strip()
+        + ("+changes" if run("git", "status", "--porcelain", "-uno").strip() else ""),
+        "build": "release",
+    }
+
+
 def bench(name, targets, record):
     run("cmake", "--build", str(build), "--target", *targets)
     rows = []
     for target in targets:
         rows += json.loads(run(str(build / "src" / name / target)))
     out.mkdir(parents=True, exist_ok=True)
-    meta = {
-        "machine": f"{platform.system()} {platform.machine()}, {cpu()}",
-        "commit": run("git", "rev-parse", "--short", "HEAD").strip()
-        + ("+changes" if run("git", "status", "--porcelain", "-uno").strip() else ""),
-        "build": "release",
-    }
+    meta = machine_and_commit()
     (out / f"{name}.json").write_text(json.dumps(rows, indent=2) + "\n")
     (out / f"{name}.meta.json").write_text(json.dumps(meta, indent=2) + "\n")
     print(f"{name}  ({meta['machine']}, {meta['commit']})")
@@ -78,4 +82,5 @@ def main():
         bench(name, known[name], "--record" in sys.argv)
 
 
-main()
+if __name__ == "__main__":
+    main()
