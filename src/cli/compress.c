@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/samples.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -450,6 +451,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     es_status status = make(cli, chosen, &job, meter, &variants, &measures, err);
     es_cli_progress(cli, "", 1);
     ES_TRY(status);
+    assert(measures != NULL);
     es_variants_told told = {.variants = variants.items,
                              .measures = measures,
                              .count = variants.count,

@@ -9,7 +9,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { INPUTS_ALIGN = 4, OUTPUTS_MIN = 16 };
+enum {
+    INPUTS_ALIGN = 4,
+    OUTPUTS_MIN = 16,
+    WIDE_MAX = 64 /* products of an output that are few either way */
+};
 
 typedef struct writer {
     es_arena *arena;
@@ -258,13 +262,13 @@ static es_status put_bias(writer *q, const es_layer *l, const es_coded_weights *
 }
 
 /* How many channels a convolution's input gets so that they are a multiple of four, which integer
- * kernels want; as many as there are where that is no help, or more than a third more work. */
+ * kernels want; as many as there are where that is no help, or much more work. */
 static size_t aligned_inputs(const writer *q, const es_layer *l)
 {
     size_t wide = (l->inputs + INPUTS_ALIGN - 1) / INPUTS_ALIGN * INPUTS_ALIGN;
     bool helps = q->r->nodes[l->node].kind == ES_REGION_CONV && l->groups == 1 &&
                  l->channels % INPUTS_ALIGN == 0 && l->channels >= OUTPUTS_MIN &&
-                 3 * wide <= 4 * l->inputs;
+                 (3 * wide <= 4 * l->inputs || l->inner / l->inputs * wide <= WIDE_MAX);
     return helps ? wide : l->inputs;
 }
 

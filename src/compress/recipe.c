@@ -3,6 +3,7 @@
  */
 #include "compress/internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,6 +60,7 @@ static es_status set_option(es_arena *arena, const es_step_option *row, const ch
 {
     double number = 0;
     int64_t whole = 0;
+    assert(value != NULL);
     switch (row->type) {
     case ES_STEP_WORD:
         for (size_t i = 0; i < row->word_count; i++) {
@@ -195,6 +197,7 @@ static es_status parse_step(es_arena *arena, char *words, es_recipe *recipe, es_
     if (at != NULL)
         *at++ = '\0';
     ES_TRY(start_step(arena, words, recipe, &s, err));
+    assert(s != NULL);
     while (at != NULL) {
         char *next = strchr(at, ',');
         if (next != NULL)
@@ -271,6 +274,7 @@ static es_status read_step(es_arena *arena, const es_doc *map, es_recipe *recipe
     ES_TRY(es_doc_need_text(map, "step", &name, err));
     if (start_step(arena, name, recipe, &s, &why) != ES_OK)
         return es_doc_fail(es_doc_find(map, "step"), err, "%s", es_error_text(&why));
+    assert(s != NULL);
     for (size_t i = 0; i < map->as.map.count; i++) {
         const es_doc_member *member = &map->as.map.members[i];
         const char *text = NULL;

@@ -4,6 +4,7 @@
  */
 #include "compress/internal.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 
@@ -76,6 +77,7 @@ es_status es_weights_code(es_arena *arena, const es_layer *l, int32_t limit, flo
     find_scales(l, limit, input_scale, coded.scales);
     code_weights(l, limit, &coded);
     ES_TRY(find_shifts(arena, l, &coded, means, &shifts, err));
+    assert(shifts != NULL);
     if (has_bias && (l->biases != NULL || means != NULL)) {
         coded.bias = ES_TAKE_ARRAY(arena, int32_t, l->channels);
         if (coded.bias == NULL)
