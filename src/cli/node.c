@@ -35,6 +35,12 @@ typedef struct options {
     double idle_w;
     double busy_w;
     double carbon;
+    const char *peer_token;
+    const char *peer_ca;
+    const char *peer_cert;
+    const char *peer_key;
+    bool emulate;
+    double slowdown;
 } options;
 
 static const es_option rows[] = {
@@ -209,6 +215,38 @@ static const es_option rows[] = {
      .min = -1,
      .max = 1e5,
      .help = "of the grid; -1: grams of CO2e are not told"},
+    {.name = "peer-token",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, peer_token),
+     .value = "FILE",
+     .help = "one line, the token shown to the nodes of next stages"},
+    {.name = "peer-ca",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, peer_ca),
+     .value = "FILE",
+     .help = "whom to trust as such nodes, PEM; else the system's"},
+    {.name = "peer-cert",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, peer_cert),
+     .value = "FILE",
+     .help = "certificate shown to them, PEM"},
+    {.name = "peer-key",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, peer_key),
+     .value = "FILE",
+     .help = "its key, PEM"},
+    {.name = "emulate",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, emulate),
+     .help = "emulate the links that peers are told with, and --slowdown"},
+    {.name = "slowdown",
+     .type = ES_OPTION_NUMBER,
+     .offset = offsetof(options, slowdown),
+     .value = "TIMES",
+     .fallback = "1",
+     .min = 1,
+     .max = 1e6,
+     .help = "with --emulate: a machine so many times slower than this one"},
 };
 
 /* ---- serving a folder ---- */
@@ -263,6 +301,12 @@ static es_status serve_repository(es_cli *cli, const options *chosen, es_error *
     opts.meter_root = getenv("ESTRAN_METER_ROOT");
     opts.idle_w = chosen->idle_w;
     opts.busy_w = chosen->busy_w;
+    opts.peer_ca_file = chosen->peer_ca;
+    opts.peer_certificate_file = chosen->peer_cert;
+    opts.peer_key_file = chosen->peer_key;
+    opts.emulate = chosen->emulate;
+    opts.slowdown = chosen->slowdown;
+    ES_TRY(es_cli_token(cli, chosen->peer_token, &opts.peer_token, err));
     if (chosen->carbon >= 0)
         opts.carbon_g_per_kwh = chosen->carbon;
     return serve_until_stopped(cli, chosen, opts, err);

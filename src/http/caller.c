@@ -208,6 +208,11 @@ void es_http_call_cancel(es_http_caller *caller, es_http_call_id id)
         es_http_core_cancel(caller->cores[number], index, id.value);
 }
 
+bool es_http_caller_is_here(es_http_caller *caller)
+{
+    return es_http_caller_core_here(caller) != NULL;
+}
+
 size_t es_http_caller_count(const es_http_caller *caller)
 {
     size_t count = 0;

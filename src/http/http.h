@@ -354,6 +354,9 @@ es_status es_http_call_send(es_http_peer *peer, const es_http_call *call, es_htt
  * id whose call has ended is fine. */
 void es_http_call_cancel(es_http_caller *caller, es_http_call_id id);
 
+/* Is this thread one of the caller's loops? Any thread may ask. */
+bool es_http_caller_is_here(es_http_caller *caller);
+
 /* Calls under way and waiting now. */
 size_t es_http_caller_count(const es_http_caller *caller);
 

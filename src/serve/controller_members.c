@@ -151,7 +151,7 @@ static es_status write_peers(const es_controller *c, const es_member *member, es
         }
         count++;
     }
-    es_serve_peers_write(peers, count, out);
+    es_serve_peers_write(peers, count, true, out);
     return es_text_status(out, err);
 }
 

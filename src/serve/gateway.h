@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/queue.h"
 #include "choose.h"
+#include "hop.h"
 #include "http/http.h"
 #include "meter/meter.h"
 #include "serve.h"
@@ -185,7 +186,7 @@ es_status es_gateway_ask_read(es_arena *arena, const char *json, size_t size, es
 
 /* ---- gateway_infer.c, gateway_flow.c ---- */
 
-enum { ES_GATEWAY_COPIES_MAX = 4, ES_GATEWAY_REPLY_HEADERS_MAX = 8 };
+enum { ES_GATEWAY_COPIES_MAX = 4 };
 
 typedef struct es_gateway_copy {
     es_gateway_request *request;
@@ -195,18 +196,6 @@ typedef struct es_gateway_copy {
     int64_t sent_ns;
     bool under_way;
 } es_gateway_copy;
-
-typedef struct es_gateway_reply {
-    int status; /* 0: none yet */
-    size_t header_count;
-    es_http_header headers[ES_GATEWAY_REPLY_HEADERS_MAX]; /* in the request's arena */
-    void *body;                                           /* kept; NULL: none */
-    size_t body_bytes;
-    uint32_t option;
-    uint32_t unmet;
-    const char *stages; /* value of Estran-Stages, or NULL */
-    bool partial;
-} es_gateway_reply;
 
 struct es_gateway_request {
     es_gateway_loop *loop;
@@ -223,8 +212,9 @@ struct es_gateway_request {
     size_t copy_count, under_way;
     es_gateway_copy copies[ES_GATEWAY_COPIES_MAX];
     es_http_timer hedge;
-    es_gateway_reply reply; /* the answer, once there is one */
-    es_error failure;       /* why the latest copy failed */
+    es_hop_reply reply; /* the answer, once there is one */
+    uint32_t unmet;     /* of the option that answered */
+    es_error failure;   /* why the latest copy failed */
     int failure_status;
 };
 

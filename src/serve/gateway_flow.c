@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-enum { HEADERS_MAX = 10, TIMEOUT_MARGIN_US = 500 };
+enum { HEADERS_MAX = 10 };
 static const double HEDGE_DELAY_S_MIN = 1e-3;
 static const double LATE_FACTOR = 2; /* a node is blamed when it had so many p95 of the option */
 
@@ -33,14 +33,6 @@ static size_t option_number(const es_gateway_request *request, uint32_t option)
 
 /* ---- a copy goes out ---- */
 
-/* Answers must be back before the time is over: the node gets a little less than is left. */
-static uint64_t node_timeout_us(int64_t left_ns)
-{
-    int64_t left_us = left_ns / ES_NS_PER_US;
-    int64_t margin_us = TIMEOUT_MARGIN_US + left_us / 50;
-    return left_us > 2 * margin_us ? (uint64_t)(left_us - margin_us) : (uint64_t)(left_us + 1) / 2;
-}
-
 static void put(es_http_header *headers, size_t *count, const char *name, const char *value)
 {
     if (value != NULL)
@@ -61,7 +53,7 @@ static es_status send_copy(es_gateway_request *request, es_serve_choice choice, 
     char left[24];
     char unmet[64];
     int64_t left_ns = request->deadline_ns - now_ns;
-    (void)snprintf(left, sizeof left, "%llu", (unsigned long long)node_timeout_us(left_ns));
+    (void)snprintf(left, sizeof left, "%llu", (unsigned long long)es_hop_timeout_us(left_ns, 0));
     put(headers, &count, ES_ROUTE_HEADER, way->route);
     put(headers, &count, ES_TASK_HEADER, routes->task_headers[request->class_index]);
     put(headers, &count, ES_TIMEOUT_HEADER, left);
@@ -254,35 +246,11 @@ static void note_visits(es_gateway_request *request, uint32_t option, const char
     }
 }
 
-/* Headers of a node's answer that go back to the client. */
-static const char *const PASSED[] = {
-    "Content-Type",  "Inference-Header-Content-Length", "Estran-Stages", "Estran-Partial",
-    "Estran-Failed", "endpoint-load-metrics",           "Retry-After"};
-
-static void keep_reply(es_gateway_request *request, const es_gateway_copy *copy,
-                       const es_http_result *result)
-{
-    es_gateway_reply *reply = &request->reply;
-    reply->status = result->reply.status;
-    reply->option = copy->option;
-    reply->unmet = copy->unmet;
-    reply->partial = es_http_reply_header(&result->reply, ES_PARTIAL_HEADER) != NULL;
-    for (size_t i = 0; i < sizeof PASSED / sizeof *PASSED; i++) {
-        const char *value = es_http_reply_header(&result->reply, PASSED[i]);
-        const char *kept = es_arena_text(request->arena, value);
-        if (kept != NULL)
-            put(reply->headers, &reply->header_count, PASSED[i], kept);
-        if (kept != NULL && strcmp(PASSED[i], ES_STAGES_HEADER) == 0)
-            reply->stages = kept;
-    }
-    reply->body_bytes = result->reply.body_bytes;
-    reply->body = es_http_result_keep_body(result);
-}
-
 static void take_answer(es_gateway_request *request, es_gateway_copy *copy,
                         const es_http_result *result, int64_t waited_ns)
 {
-    keep_reply(request, copy, result);
+    es_hop_reply_keep(&request->reply, request->arena, result);
+    request->unmet = copy->unmet;
     es_http_timer_clear(&request->hedge);
     if (request->reply.status < 300) {
         if (!request->reply.partial)
@@ -334,35 +302,20 @@ static void on_copy_end(void *context, const es_http_result *result)
 
 /* ---- the answer ---- */
 
-static void send_reply(es_gateway_request *request)
-{
-    es_gateway_reply *reply = &request->reply;
-    char unmet[64];
-    if (reply->unmet != 0)
-        put(reply->headers, &reply->header_count, ES_UNMET_HEADER,
-            es_gateway_unmet_text(reply->unmet, unmet, sizeof unmet));
-    es_http_answer answer = {.status = reply->status,
-                             .headers = reply->headers,
-                             .header_count = reply->header_count,
-                             .body = reply->body,
-                             .body_bytes = reply->body != NULL ? reply->body_bytes : 0};
-    if (reply->body != NULL) {
-        answer.release = es_http_body_free;
-        answer.release_context = reply->body;
-    }
-    es_http_answer_send(request->http, &answer);
-}
-
 static void conclude(es_gateway_request *request)
 {
     es_gateway_outcome outcome = ES_GATEWAY_FAILED;
+    char unmet[64];
     es_http_timer_clear(&request->hedge);
     if (request->reply.status != 0) {
         if (request->reply.status < 300)
             outcome = request->reply.partial ? ES_GATEWAY_PARTIAL : ES_GATEWAY_ANSWERED;
         else
             outcome = ES_GATEWAY_WRONG;
-        send_reply(request);
+        if (request->unmet != 0)
+            es_hop_reply_put(&request->reply, ES_UNMET_HEADER,
+                             es_gateway_unmet_text(request->unmet, unmet, sizeof unmet));
+        es_hop_reply_send(&request->reply, request->http);
     } else {
         es_http_answer_error(request->http, request->failure_status,
                              es_error_text(&request->failure));

@@ -70,7 +70,7 @@ void es_gateway_request_end(es_gateway_request *request, es_gateway_outcome outc
     if (outcome == ES_GATEWAY_ANSWERED || outcome == ES_GATEWAY_PARTIAL) {
         es_gateway_count(&counts->buckets[es_gateway_bucket_of(latency_ns)]);
         ES_GATEWAY_ADD(&counts->latency_ns, latency_ns);
-        if (request->reply.unmet != 0)
+        if (request->unmet != 0)
             es_gateway_count(&counts->unmet);
     }
     request_give(request);

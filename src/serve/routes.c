@@ -171,12 +171,12 @@ static void write_peers(es_json *json, const es_serve_peer *peers, size_t count,
     es_json_list_end(json);
 }
 
-void es_serve_peers_write(const es_serve_peer *peers, size_t count, es_text *out)
+void es_serve_peers_write(const es_serve_peer *peers, size_t count, bool with_tokens, es_text *out)
 {
     es_json json;
     es_json_init(&json, out, false);
     es_json_map_begin(&json);
-    write_peers(&json, peers, count, true);
+    write_peers(&json, peers, count, with_tokens);
     es_json_map_end(&json);
 }
 

@@ -105,7 +105,8 @@ typedef struct es_serve_peer {
 es_status es_serve_peers_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
                                const es_serve_peer **out_peers, size_t *out_count,
                                es_error *err) ES_MUST_CHECK;
-void es_serve_peers_write(const es_serve_peer *peers, size_t count, es_text *out);
+/* with_tokens: see es_serve_routes_write. */
+void es_serve_peers_write(const es_serve_peer *peers, size_t count, bool with_tokens, es_text *out);
 
 /* ---- routes: what a gateway needs, and nothing else ---- */
 

@@ -75,7 +75,7 @@ static void try_peers(es_arena *arena, const char *bytes, size_t size)
     if (es_serve_peers_parse(arena, "f", bytes, size, &peers, &count, NULL) != ES_OK)
         return;
     es_text_init(&text, CAP);
-    es_serve_peers_write(peers, count, &text);
+    es_serve_peers_write(peers, count, true, &text);
     if (es_serve_peers_parse(arena, "g", es_text_get(&text), text.size, &peers, &again, NULL) !=
         ES_OK)
         abort();

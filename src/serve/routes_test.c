@@ -189,7 +189,7 @@ static void peers_alone(void **state)
     assert_string_equal(peers[0].url, "http://b:80");
     es_text text;
     es_text_init(&text, 1 << 12);
-    es_serve_peers_write(peers, count, &text);
+    es_serve_peers_write(peers, count, true, &text);
     assert_string_equal(es_text_get(&text), "{\n  \"peers\": [\n    {\n      \"name\": \"b\",\n"
                                             "      \"url\": \"http://b:80\"\n    }\n  ]\n}\n");
     assert_fails(es_serve_peers_parse(arena, "p", "{\"peer\": []}", 12, &peers, &count, &err),

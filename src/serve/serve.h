@@ -60,14 +60,18 @@ typedef struct es_server_opts {
     const char *certificate_file, *key_file, *client_ca_file; /* PEM; see es_http_tls */
     const es_server_token *tokens; /* none: open to all who can reach it */
     size_t token_count;
-    uint32_t replica_count;   /* of models that do not say; default 1 */
-    uint32_t thread_count;    /* inside one run; default 1 */
-    uint32_t batch_max;       /* rows joined for models that do not say; 0, 1: none; default 8 */
-    uint32_t queue_max;       /* requests that wait per model and priority; default 1024 */
-    double inline_us_max;     /* models whose run takes no longer are run by the thread that reads
-                                 the request; default 50 */
-    size_t body_bytes_max;    /* of an inference request; default 64 MiB */
-    size_t load_bytes_max;    /* of a load request with files; default 512 MiB */
+    uint32_t replica_count; /* of models that do not say; default 1 */
+    uint32_t thread_count;  /* inside one run; default 1 */
+    uint32_t batch_max;     /* rows joined for models that do not say; 0, 1: none; default 8 */
+    uint32_t queue_max;     /* requests that wait per model and priority; default 1024 */
+    double inline_us_max;   /* models whose run takes no longer are run by the thread that reads
+                               the request; default 50 */
+    size_t body_bytes_max;  /* of an inference request; default 64 MiB */
+    size_t load_bytes_max;  /* of a load request with files; default 512 MiB */
+    const char *peer_token; /* shown to peers that were told with no other; NULL: none */
+    const char *peer_ca_file, *peer_certificate_file, *peer_key_file; /* PEM, towards peers */
+    bool emulate;    /* emulate links to peers and a slower machine; default false */
+    double slowdown; /* with emulate: how many times slower than this machine, >= 1; default 1 */
     uint32_t connections_max; /* default 1024 */
     size_t cache_bytes;       /* of the response cache; 0: none; default 0 */
     bool cache_all;           /* models that do not say are cached too; default false */

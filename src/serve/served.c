@@ -85,6 +85,11 @@ static void complete(es_served *served, const es_served_defaults *defaults)
     if (quality != NULL && (!es_text_to_double(quality, &served->quality) || served->quality < 0 ||
                             served->quality > 1))
         served->quality = (double)NAN;
+    const char *service = es_model_config_parameter(config, "estran_service_us");
+    double service_us = 0;
+    if (service != NULL && es_text_to_double(service, &service_us) && service_us > 0 &&
+        service_us < 1e12)
+        served->service_ns = (int64_t)(service_us * (double)ES_NS_PER_US);
 }
 
 static es_status batcher_start(es_served *served, es_error *err)

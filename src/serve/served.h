@@ -71,7 +71,9 @@ struct es_served {
     es_served_port *inputs, *outputs;
     es_served_labels *labels; /* [outputs] */
     double quality;           /* config parameter estran_quality, 0..1; NAN: not told */
-    uint32_t thread_count;    /* of a run */
+    int64_t service_ns;    /* config parameter estran_service_us: of a run on the emulated machine;
+                              0: not told */
+    uint32_t thread_count; /* of a run */
     int64_t load_ns;
     uint64_t file_bytes;
     bool runs_inline;  /* a run takes about as long as handing it to a thread */

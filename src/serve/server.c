@@ -22,6 +22,7 @@ es_server_opts es_server_opts_default(void)
         .load_bytes_max = (size_t)512 << 20,
         .connections_max = 1024,
         .carbon_g_per_kwh = (double)NAN,
+        .slowdown = 1,
     };
 }
 
@@ -76,6 +77,14 @@ static const es_http_route ROUTES[] = {
      .path = "/v2/repository/models/{model}/unload",
      .handle = es_server_repository_unload,
      .roles = CHANGE},
+    {.method = ES_HTTP_PUT,
+     .path = "/estran/v1/peers",
+     .handle = es_server_peers_put,
+     .roles = CHANGE},
+    {.method = ES_HTTP_GET,
+     .path = "/estran/v1/peers",
+     .handle = es_server_peers_get,
+     .roles = CHANGE},
     {.method = ES_HTTP_GET, .path = "/metrics", .handle = es_server_metrics, .roles = LOOK},
     {.method = ES_HTTP_GET, .path = "/", .handle = es_server_page, .roles = LOOK},
     {.method = ES_HTTP_GET,
@@ -103,6 +112,8 @@ static es_status opts_check(const es_server_opts *opts, es_error *err)
         return es_fail(err, ES_ERR_ARG, "queue_max=%u must be >= 1", opts->queue_max);
     if (!(opts->inline_us_max >= 0 && opts->inline_us_max <= 1e6))
         return es_fail(err, ES_ERR_ARG, "inline_us_max=%g must be in 0..1e6", opts->inline_us_max);
+    if (!(opts->slowdown >= 1 && opts->slowdown <= 1e6))
+        return es_fail(err, ES_ERR_ARG, "slowdown=%g must be in 1..1e6", opts->slowdown);
     if (!isnan(opts->carbon_g_per_kwh) &&
         !(opts->carbon_g_per_kwh >= 0 && opts->carbon_g_per_kwh <= 1e5))
         return es_fail(err, ES_ERR_ARG, "carbon_g_per_kwh=%g must be in 0..1e5",
@@ -139,8 +150,9 @@ static es_status http_open(es_server *server, es_error *err)
     opts.body_bytes_max = given->body_bytes_max;
     opts.connections_max = given->connections_max;
     ES_TRY(es_http_server_init(opts, &server->http, err));
-    ES_TRY(
-        es_http_server_caller(server->http, es_http_caller_opts_default(), &server->caller, err));
+    es_http_caller_opts calls = es_http_caller_opts_default();
+    calls.calls_max = calls.connections_max = ES_SERVER_HOPS_MAX;
+    ES_TRY(es_http_server_caller(server->http, calls, &server->caller, err));
     return es_server_expiries_new(server, err);
 }
 
@@ -167,7 +179,9 @@ static es_status fill(es_server *server, es_error *err)
                      .batch_max = opts->batch_max,
                      .queue_max = opts->queue_max,
                      .cache = opts->cache_all,
-                     .inline_ns_max = (int64_t)(opts->inline_us_max * (double)ES_NS_PER_US)},
+                     .inline_ns_max = opts->emulate /* a loop is not to be held */
+                                          ? -1
+                                          : (int64_t)(opts->inline_us_max * (double)ES_NS_PER_US)},
     };
     ES_TRY(es_repository_new(repository, &server->repository, err));
     return http_open(server, err);
@@ -240,6 +254,7 @@ void es_server_done(es_server *server)
     es_server_stop(server, 0);
     es_http_server_done(server->http);
     es_server_infers_free(server);
+    es_server_peers_unref(server->peers);
     es_request_log_close(server->log);
     es_response_cache_free(server->cache);
     es_joules_free(server->joules);

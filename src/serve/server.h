@@ -25,7 +25,11 @@ typedef enum es_server_phase {
 } es_server_phase;
 
 typedef struct es_infer es_infer;
+typedef struct es_infer_route es_infer_route;
 typedef struct es_server_expiry es_server_expiry;
+typedef struct es_server_peers es_server_peers;
+
+enum { ES_SERVER_HOPS_MAX = 4096 }; /* requests under way to one peer, per loop */
 
 struct es_server {
     es_arena *arena; /* of the options and what lives as long */
@@ -44,8 +48,9 @@ struct es_server {
     _Atomic int phase;        /* es_server_phase */
     _Atomic uint64_t wrong;   /* requests for models that are not there */
     bool stopped;
-    pthread_mutex_t lock;  /* guards all below */
-    es_infer *free_infers; /* by next_free */
+    pthread_mutex_t lock;   /* guards all below */
+    es_server_peers *peers; /* NULL: none were told yet */
+    es_infer *free_infers;  /* by next_free */
     size_t free_count;
 };
 
@@ -60,9 +65,10 @@ struct es_infer {
     es_infer *next_free;
     es_arena *arena; /* of this request; reset between requests */
     es_http_request *request;
-    es_served *served; /* held until the answer is made */
-    int64_t start_ns;  /* when the request line had come */
-    int64_t input_ns;  /* reading the body */
+    es_served *served;    /* held until the answer is made */
+    int64_t start_ns;     /* when the request line had come */
+    int64_t input_ns;     /* reading the body */
+    int64_t submitted_ns; /* to the batcher */
     es_oip_message message;
     es_batch_job job;
     bool caches;                           /* the answer is to be kept */
@@ -70,12 +76,30 @@ struct es_infer {
     char traceparent[ES_TRACEPARENT_SIZE]; /* "": none */
     es_serve_visit visit;                  /* what it cost here */
     uint32_t rows;
-    es_text body;   /* of the answer; read by the connection until it is sent */
-    es_text stages; /* value of the header Estran-Stages */
+    es_infer_route *route; /* in arena; NULL: none */
+    es_text rest, path;    /* of the hop to the next node */
+    es_text body;          /* of the answer, or of the hop; read until it is sent */
+    es_text stages;        /* value of the header Estran-Stages */
 };
 
 void es_server_infer(void *context, es_http_request *request); /* handler */
 void es_server_infers_free(es_server *server);
+
+/* For inferences with routes (server_route.h). */
+
+/* Hands the inputs of message to the model's batcher; takes the inference over. Any thread. */
+void es_server_infer_submit(es_infer *infer);
+/* The model has done its part. */
+void es_server_infer_leave(es_infer *infer);
+/* And the next one, which is here too, does the next; takes a reference. */
+void es_server_infer_move(es_infer *infer, es_served *next);
+/* Sends body and stages, with further headers; the inference is over. */
+void es_server_infer_answer(es_infer *infer, int64_t json_size, const es_http_header *headers,
+                            size_t header_count);
+/* The best so far if there is any, else an error; the inference is over. */
+void es_server_infer_fail(es_infer *infer, es_served_outcome outcome, int status, const char *text);
+/* The inference is over; its request has been answered. */
+void es_server_infer_drop(es_infer *infer);
 
 /* ---- server_answer.c ---- */
 
@@ -84,6 +108,9 @@ es_status es_server_answer_make(es_infer *infer, const es_tensor *outputs, int64
                                 es_error *err) ES_MUST_CHECK;
 /* Do the asked outputs exist? */
 es_status es_server_wanted_check(const es_infer *infer, es_error *err) ES_MUST_CHECK;
+/* Best classes of an output as texts, in place of its values; the model is still held. */
+es_status es_server_classify(es_infer *infer, size_t output, const es_tensor *from, size_t wanted,
+                             es_oip_tensor *to, es_error *err) ES_MUST_CHECK;
 /* The value of endpoint-load-metrics, as an Open Request Cost Aggregation report. */
 void es_server_load_report(const es_infer *infer, char *out, size_t size);
 
@@ -91,6 +118,20 @@ void es_server_load_report(const es_infer *infer, char *out, size_t size);
 es_status es_server_expiries_new(es_server *server, es_error *err) ES_MUST_CHECK;
 /* On a loop: a request of served may have a deadline. */
 void es_server_expiry_watch(es_server *server, uint32_t loop, es_served *served);
+
+/* ---- server_peers.c: whom requests may be sent to ---- */
+void es_server_peers_put(void *context, es_http_request *request); /* handler */
+void es_server_peers_get(void *context, es_http_request *request); /* handler */
+
+/* The peers among which name is, with a reference; NULL: it is none. */
+es_server_peers *es_server_peers_find(es_server *server, const char *name, size_t *out_index);
+void es_server_peers_unref(es_server_peers *peers);
+es_http_peer *es_server_peer_http(const es_server_peers *peers, size_t index);
+/* Of the emulated link; 0: none is. */
+int64_t es_server_peer_latency_ns(const es_server_peers *peers, size_t index);
+/* When bytes that leave at leaves_ns, there or back, arrive over the emulated link; 0: none is. */
+int64_t es_server_peer_due_ns(es_server_peers *peers, size_t index, bool back, int64_t leaves_ns,
+                              size_t bytes);
 
 /* ---- server_models.c: handlers ---- */
 void es_server_metadata(void *context, es_http_request *request);

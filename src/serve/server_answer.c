@@ -115,8 +115,8 @@ static es_status append_class(es_text *out, const es_tensor *tensor, size_t inde
 }
 
 /* Rows are along the batch; without one the whole tensor is one row. */
-static es_status classify(es_infer *infer, size_t output, const es_tensor *from, size_t wanted,
-                          es_oip_tensor *to, es_error *err)
+es_status es_server_classify(es_infer *infer, size_t output, const es_tensor *from, size_t wanted,
+                             es_oip_tensor *to, es_error *err)
 {
     const size_t total = es_tensor_count(from);
     const bool batched = infer->served->config.max_batch_size > 0 && from->rank > 0;
@@ -194,8 +194,8 @@ static es_status outputs_choose(es_infer *infer, const es_tensor *outputs, es_oi
         size_t index = find_output(infer->served->session, wanted->name); /* was checked */
         output_fill(infer, index, &outputs[index], wanted->binary, &tensors[used]);
         if (wanted->classification > 0)
-            ES_TRY(classify(infer, index, &outputs[index], (size_t)wanted->classification,
-                            &tensors[used], err));
+            ES_TRY(es_server_classify(infer, index, &outputs[index], (size_t)wanted->classification,
+                                      &tensors[used], err));
         used++;
     }
     out->tensors = tensors;

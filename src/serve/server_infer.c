@@ -1,6 +1,7 @@
 /* An inference: read it, hand it to the model's batcher, answer when it comes back. */
 #include "base/clock.h"
-#include "server.h"
+#include "node_internal.h"
+#include "server_route.h"
 
 #include <time.h>
 
@@ -14,6 +15,8 @@ static void infer_free(es_infer *infer)
 {
     es_text_done(&infer->body);
     es_text_done(&infer->stages);
+    es_text_done(&infer->rest);
+    es_text_done(&infer->path);
     es_arena_free(infer->arena);
     free(infer);
 }
@@ -27,6 +30,8 @@ static es_infer *infer_new(es_server *server)
     infer->arena = es_arena_new(infer_bytes_max);
     es_text_init(&infer->body, answer_bytes_max);
     es_text_init(&infer->stages, ES_SERVE_HEADER_BYTES_MAX);
+    es_text_init(&infer->rest, ES_SERVE_HEADER_BYTES_MAX);
+    es_text_init(&infer->path, ES_SERVE_HEADER_BYTES_MAX);
     if (infer->arena == NULL) {
         infer_free(infer);
         return NULL;
@@ -56,6 +61,8 @@ static void infer_give(void *context)
     es_arena_reset(infer->arena);
     es_text_clear(&infer->body);
     es_text_clear(&infer->stages);
+    es_text_clear(&infer->rest);
+    es_text_clear(&infer->path);
     (void)pthread_mutex_lock(&server->lock);
     bool kept = !large && server->free_count < KEPT_INFERS_MAX;
     if (kept) {
@@ -233,19 +240,23 @@ static void note_end(es_infer *infer, es_served_outcome outcome)
     if (infer->server->log != NULL)
         log_line(infer, outcome, total_ns);
     es_served_unref(infer->served);
+    infer->served = NULL;
 }
 
-static void end_failed(es_infer *infer, es_served_outcome outcome, int status, const char *text)
+void es_server_infer_fail(es_infer *infer, es_served_outcome outcome, int status, const char *text)
 {
     es_http_request *request = infer->request;
     note_end(infer, outcome);
+    if (es_server_route_stand_in(infer, NULL))
+        return;
     infer_give(infer);
     es_http_answer_error(request, status, text);
 }
 
-static void send_answer(es_infer *infer, int64_t json_size)
+void es_server_infer_answer(es_infer *infer, int64_t json_size, const es_http_header *more,
+                            size_t more_count)
 {
-    enum { HEADERS_MAX = 4, REPORT_SIZE = 256 };
+    enum { HEADERS_MAX = 8, REPORT_SIZE = 256 };
     es_http_header headers[HEADERS_MAX];
     size_t used = 0;
     char digits[24];
@@ -258,11 +269,14 @@ static void send_answer(es_infer *infer, int64_t json_size)
     }
     if (infer->traceparent[0] != '\0')
         headers[used++] = (es_http_header){.name = "traceparent", .value = infer->traceparent};
-    if (infer->load_format != ES_LOAD_NONE) {
+    for (size_t i = 0; i < more_count; i++)
+        headers[used++] = more[i];
+    if (infer->load_format != ES_LOAD_NONE && infer->served != NULL) {
         es_server_load_report(infer, report, sizeof report);
         headers[used++] = (es_http_header){.name = "endpoint-load-metrics", .value = report};
     }
-    note_end(infer, ES_SERVED_OK); /* the report has looked at the model */
+    if (infer->served != NULL)
+        note_end(infer, ES_SERVED_OK); /* the report has looked at the model */
     es_http_answer_send(infer->request,
                         &(es_http_answer){
                             .status = 200,
@@ -283,12 +297,17 @@ static void answer(es_infer *infer, const es_tensor *outputs)
     int64_t json_size = 0;
     es_clock *clock = infer->server->clock;
     int64_t before_ns = es_clock_now_ns(clock);
+    if (infer->route != NULL) {
+        es_server_route_step(infer, outputs);
+        return;
+    }
     if (es_server_answer_make(infer, outputs, &json_size, &err) != ES_OK) {
-        end_failed(infer, ES_SERVED_WRONG, es_status_http(err.status), es_error_text(&err));
+        es_server_infer_fail(infer, ES_SERVED_WRONG, es_status_http(err.status),
+                             es_error_text(&err));
         return;
     }
     es_served_count(&infer->served->counts.output, es_clock_now_ns(clock) - before_ns);
-    send_answer(infer, json_size);
+    es_server_infer_answer(infer, json_size, NULL, 0);
 }
 
 /* ---- what it cost ---- */
@@ -323,13 +342,34 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* With emulate: how long the batch took on the emulated machine; the replica is held for the rest
+ * of it. Jobs of one batch have the same end, so only the first of them waits. */
+static int64_t emulated_ns(es_infer *infer, const es_batch_result *result)
+{
+    const es_server *server = infer->server;
+    int64_t took_ns = result->gather_ns + result->run_ns;
+    double slowdown = server->opts.slowdown;
+    int64_t hold_ns = infer->served->service_ns > 0 ? infer->served->service_ns
+                                                    : (int64_t)((double)took_ns * slowdown);
+    int64_t service_ns = es_stage_service_ns(took_ns, hold_ns, slowdown);
+    int64_t end_ns = infer->submitted_ns + result->queue_ns + service_ns;
+    es_clock_sleep_until_ns(server->clock, end_ns);
+    int64_t now_ns = es_clock_now_ns(server->clock);
+    /* A thread wakes a little late; more than that is a machine that was busy, and counts. */
+    if (infer->route != NULL)
+        infer->route->ready_ns = now_ns - end_ns < ES_NS_PER_MS ? end_ns : now_ns;
+    return service_ns;
+}
+
 static void on_served(es_infer *infer, const es_batch_result *result)
 {
     es_served *served = infer->served;
     es_served_counts *counts = &served->counts;
     double share = (double)result->rows / result->batch_rows;
+    int64_t compute_ns = infer->server->opts.emulate ? emulated_ns(infer, result)
+                                                     : result->gather_ns + result->run_ns;
     infer->rows = result->rows;
-    note_cost(infer, result->queue_ns, result->gather_ns + result->run_ns, share);
+    note_cost(infer, result->queue_ns, compute_ns, share);
     es_served_count(&counts->queue, result->queue_ns);
     es_served_observe(&counts->queued, result->queue_ns);
     es_served_count(&counts->input, infer->input_ns + result->gather_ns);
@@ -355,14 +395,14 @@ static void on_done(es_batch_job *job, const es_batch_result *result)
         on_served(infer, result);
         break;
     case ES_BATCH_EXPIRED:
-        end_failed(infer, ES_SERVED_REJECTED, 504, text);
+        es_server_infer_fail(infer, ES_SERVED_REJECTED, 504, text);
         break;
     case ES_BATCH_CANCELLED:
-        end_failed(infer, ES_SERVED_CANCELLED, 503, text);
+        es_server_infer_fail(infer, ES_SERVED_CANCELLED, 503, text);
         break;
     case ES_BATCH_FAILED:
     case ES_BATCH_FATE_COUNT:
-        end_failed(infer, ES_SERVED_FAILED, 500, text);
+        es_server_infer_fail(infer, ES_SERVED_FAILED, 500, text);
         break;
     }
 }
@@ -388,6 +428,8 @@ static bool answer_from_cache(es_infer *infer)
     infer->rows =
         infer->served->config.max_batch_size > 0 ? (uint32_t)infer->job.inputs[0].dims[0] : 1;
     note_cost(infer, 0, took_ns > 0 ? took_ns : 1, 1);
+    if (infer->route != NULL)
+        infer->route->ready_ns = es_clock_now_ns(server->clock);
     answer(infer, outputs);
     return true;
 }
@@ -424,8 +466,10 @@ static void read_head(es_infer *infer)
 static es_status prepare(es_infer *infer, es_error *err)
 {
     ES_TRY(decode(infer, err));
-    ES_TRY(inputs_place(infer, err));
-    ES_TRY(es_server_wanted_check(infer, err));
+    if (infer->route != NULL)
+        ES_TRY(es_server_route_begin(infer, err));
+    else
+        ES_TRY(es_server_wanted_check(infer, err));
     const es_oip_message *message = &infer->message;
     infer->job.priority = message->priority > UINT32_MAX ? 0 : (uint32_t)message->priority;
     infer->job.deadline_ns = 0;
@@ -447,46 +491,92 @@ static es_infer *infer_begin(es_server *server, es_http_request *request, es_ser
     infer->message = (es_oip_message){.id = NULL};
     infer->visit = (es_serve_visit){.node = server->opts.name, .model = served->name};
     infer->rows = 0;
+    infer->route = NULL;
     atomic_fetch_add_explicit(&served->counts.pending, 1, memory_order_relaxed);
     read_head(infer);
     return infer;
 }
 
-static void run(es_infer *infer, es_served *served)
+void es_server_infer_leave(es_infer *infer)
+{
+    note_end(infer, ES_SERVED_OK);
+}
+
+void es_server_infer_move(es_infer *infer, es_served *next)
+{
+    note_end(infer, ES_SERVED_OK);
+    infer->served = es_served_ref(next);
+    infer->visit = (es_serve_visit){.node = infer->server->opts.name, .model = next->name};
+    atomic_fetch_add_explicit(&next->counts.pending, 1, memory_order_relaxed);
+}
+
+void es_server_infer_drop(es_infer *infer)
+{
+    infer_give(infer);
+}
+
+void es_server_infer_submit(es_infer *infer)
 {
     es_error err = {0};
     es_server *server = infer->server;
-    int64_t before_ns = es_clock_now_ns(server->clock);
-    es_status status = prepare(infer, &err);
-    infer->input_ns = es_clock_now_ns(server->clock) - before_ns;
+    es_served *served = infer->served;
+    es_status status = inputs_place(infer, &err);
     if (status != ES_OK) {
-        end_failed(infer, ES_SERVED_WRONG, es_status_http(status), es_error_text(&err));
+        es_server_infer_fail(infer, ES_SERVED_WRONG, es_status_http(status), es_error_text(&err));
         return;
     }
     if (answer_from_cache(infer))
         return;
     const bool may_expire = infer->job.deadline_ns != 0 || served->has_timeouts;
     const uint32_t loop = es_http_request_loop(infer->request);
+    (void)es_served_ref(served); /* the inference may let go of it while it runs */
+    infer->submitted_ns = es_clock_now_ns(server->clock);
     status = es_batcher_submit(served->batcher, &infer->job, served->runs_inline, &err);
-    if (status != ES_OK) {
-        end_failed(infer, status == ES_ERR_UNAVAILABLE ? ES_SERVED_REJECTED : ES_SERVED_WRONG,
-                   es_status_http(status), es_error_text(&err));
-        return;
-    }
-    if (may_expire) /* the inference itself may be answered and gone by now */
-        es_server_expiry_watch(server, loop, served);
+    if (status != ES_OK)
+        es_server_infer_fail(infer,
+                             status == ES_ERR_UNAVAILABLE ? ES_SERVED_REJECTED : ES_SERVED_WRONG,
+                             es_status_http(status), es_error_text(&err));
+    else if (may_expire && es_http_caller_is_here(server->caller))
+        es_server_expiry_watch(server, loop, served); /* the inference may be gone by now */
+    es_served_unref(served);
+}
+
+static void run(es_infer *infer)
+{
+    es_error err = {0};
+    es_server *server = infer->server;
+    int64_t before_ns = es_clock_now_ns(server->clock);
+    es_status status = prepare(infer, &err);
+    infer->input_ns = es_clock_now_ns(server->clock) - before_ns;
+    if (status == ES_OK)
+        es_server_infer_submit(infer);
+    else
+        es_server_infer_fail(infer, ES_SERVED_WRONG, es_status_http(status), es_error_text(&err));
+}
+
+static void on_due(es_http_timer *timer)
+{
+    run(timer->context);
 }
 
 void es_server_infer(void *context, es_http_request *request)
 {
     es_server *server = context;
+    es_error err = {0};
     es_served *served = es_server_model_of(server, request);
     if (served == NULL)
         return;
     es_infer *infer = infer_begin(server, request, served);
-    if (infer != NULL)
-        run(infer, served);
-    else
+    es_served_unref(served); /* the inference holds it */
+    if (infer == NULL) {
         es_http_answer_error(request, 503, "out of memory");
-    es_served_unref(served); /* held, since the inference may let go of it while it runs */
+        return;
+    }
+    es_status status = es_server_route_head(infer, &err);
+    if (status != ES_OK)
+        es_server_infer_fail(infer, ES_SERVED_WRONG, es_status_http(status), es_error_text(&err));
+    else if (es_server_route_is_forbidden(infer))
+        es_server_infer_fail(infer, ES_SERVED_WRONG, 403, "this token may not set routes");
+    else if (infer->route == NULL || !es_server_hop_hold(infer, on_due))
+        run(infer);
 }
