@@ -531,6 +531,55 @@ static void forgetting_is_the_same_for_all(void **state)
     es_text_done(&ends[1]);
 }
 
+/* The value on the line of a metric. */
+static double metric(const bench *own, const char *name)
+{
+    es_text text;
+    char line[128];
+    es_text_init(&text, 1 << 20);
+    (void)snprintf(line, sizeof line, "\n%s ", name);
+    es_controller_write_metrics(own->controller, &text);
+    const char *at = strstr(es_text_get(&text), line);
+    assert_non_null(at);
+    double value = strtod(at + strlen(line), NULL);
+    es_text_done(&text);
+    return value;
+}
+
+/* Regret is none where the best is in force, and grows where it is not; the estimate of accuracy is
+ * that of the ways taken. */
+static void figures_are_told(void **state)
+{
+    (void)state;
+    double regret[2] = {0};
+    static const char *const policies[] = {"replan:every=1:exact=1", "cloud-only"};
+    for (int p = 0; p < 2; p++) {
+        bench own;
+        double quality = 0;
+        bench_init(&own, 1, policies[p]);
+        start(&own);
+        (void)run_for(&own, 6 * SLOT_S, false);
+        regret[p] = metric(&own, "estran_regret_total");
+        assert_near(metric(&own, "estran_slots_total"), 5, 0);
+        assert_near(metric(&own, "estran_decision_duration_seconds_count"), 6, 0);
+        const fleet_gateway *gateway = &own.fleet->gateways[0];
+        for (uint32_t w = 0; w < gateway->way_count; w++) {
+            const fleet_way *way = &gateway->ways[w];
+            uint32_t pipeline =
+                way->stage_count == 1
+                    ? (way->models[0] == ES_WORLD_TINY ? ES_WORLD_P_TINY : ES_WORLD_P_LARGE)
+                    : (way->models[0] == ES_WORLD_TINY ? ES_WORLD_P_CASCADE : ES_WORLD_P_SPLIT);
+            if (way->class_index == 0)
+                quality += way->share * own.world.pipelines[pipeline].quality;
+        }
+        assert_near(metric(&own, "estran_accuracy_estimate_ratio{task=\"detect\",entry=\"phone\"}"),
+                    quality, 1e-9);
+        bench_done(&own);
+    }
+    assert_true(regret[0] >= 0);
+    assert_true(regret[1] > regret[0] + 1e-3);
+}
+
 /* Only looks: nothing is changed, the steps are told. */
 static void a_dry_run(void **state)
 {
@@ -569,6 +618,7 @@ int main(void)
         cmocka_unit_test(the_wall_clock_steps),
         cmocka_unit_test(the_simulator_decides_the_same),
         cmocka_unit_test(forgetting_is_the_same_for_all),
+        cmocka_unit_test(figures_are_told),
         cmocka_unit_test(a_dry_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

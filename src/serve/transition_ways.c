@@ -121,8 +121,9 @@ es_status es_mover_ways(es_mover *mover, es_error *err)
     ES_TRY(add_plan(mover, &list, mover->given->now, false, err));
     ES_TRY(add_plan(mover, &list, mover->given->next, true, err));
     ES_TRY(add_idn(mover, &list, mover->given->idn, err));
-    if (list.count > 0)
-        qsort(list.items, list.count, sizeof *list.items, by_way);
+    if (list.items == NULL) /* nobody is served, before or after */
+        ES_TRY(es_mover_take(mover, 1, sizeof *list.items, &list.items, err));
+    qsort(list.items, list.count, sizeof *list.items, by_way);
     uint32_t count = merge(list.items, list.count);
     mover->ways = list.items;
     ES_TRY(es_mover_take(mover, mover->class_count + 1, sizeof(uint32_t), &mover->way_first, err));

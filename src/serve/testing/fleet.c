@@ -10,6 +10,7 @@ typedef struct caller {
     es_arena *arena; /* of what is seen */
     es_fleet_seen seen[FLEET_NODES + FLEET_GATEWAYS];
     es_fleet_class classes[FLEET_GATEWAYS][FLEET_CLASSES];
+    es_fleet_taken taken[FLEET_GATEWAYS][FLEET_CLASSES][FLEET_WAYS];
     const char *models[FLEET_NODES][FLEET_MODELS];
     char epochs[FLEET_NODES + FLEET_GATEWAYS][32];
 } caller;
@@ -190,6 +191,7 @@ static void take_class(caller *c, fleet_gateway *gateway, es_arena *arena,
         *way = (fleet_way){.class_index = class_index,
                            .stage_count = route.stage_count,
                            .share = one->options[i].share};
+        (void)snprintf(way->route, sizeof way->route, "%s", one->options[i].route);
         for (uint32_t k = 0; k < route.stage_count; k++) {
             way->nodes[k] = node_of(c, route.stages[k].node);
             way->models[k] = model_of(c, route.stages[k].model);
@@ -247,6 +249,14 @@ static void observe_gateway(caller *c, es_fleet_call *call)
                                             .entry = entries[k],
                                             .arrived = gateway->arrived[k],
                                             .answered = gateway->arrived[k]};
+    for (uint32_t w = 0; w < gateway->way_count; w++) {
+        const fleet_way *way = &gateway->ways[w];
+        es_fleet_class *one = &c->classes[g][way->class_index];
+        es_fleet_taken *taken = c->taken[g][way->class_index];
+        taken[one->option_count++] = (es_fleet_taken){
+            .route = way->route, .taken = way->share * gateway->arrived[way->class_index]};
+        one->options = taken;
+    }
     call->seen = seen;
 }
 

@@ -23,6 +23,7 @@ typedef struct fleet_way {
     uint32_t stage_count;
     uint32_t nodes[ES_STAGE_COUNT_MAX], models[ES_STAGE_COUNT_MAX];
     double share;
+    char route[96]; /* its text */
 } fleet_way;
 
 typedef struct fleet_node {
