@@ -198,57 +198,76 @@ static size_t told_value(const candidate *c, size_t node)
     return v != ES_NONE ? c->from->regions.values[v].shown : ES_NONE;
 }
 
-static es_status tell_layers(quantiser *q, const candidate *c, es_quantise_report *report,
-                             es_error *err)
+static es_status tell_layer(quantiser *q, const candidate *c, size_t node, es_quantise_layer *out,
+                            es_error *err)
+{
+    es_arena *arena = q->job->arena;
+    const es_wiring *w = &c->from->w;
+    const es_region_node *region = &c->from->regions.nodes[node];
+    size_t v = told_value(c, node);
+    es_quantise_layer l = {.node = es_arena_text(arena, w->ops[node].name),
+                           .op = es_arena_text(arena, w->ops[node].op),
+                           .output = es_arena_text(arena, v != ES_NONE ? w->values[v].name : ""),
+                           .quantised = region->kind != ES_REGION_FLOAT,
+                           .low = (double)NAN,
+                           .high = (double)NAN,
+                           .scale = (double)NAN,
+                           .weight_sqnr_db = c->qdq.weight_sqnr_db[node],
+                           .output_sqnr_db = (double)NAN};
+    if (l.node == NULL || l.op == NULL || l.output == NULL)
+        return es_arena_full(arena, "report", err);
+    l.why_not = l.quantised ? NULL : region->why_not;
+    if (l.quantised && v != ES_NONE && c->from->regions.values[v].coded) {
+        es_affine a = c->affines[v];
+        l.scale = (double)a.scale;
+        l.zero_point = a.zero;
+        l.low = (double)es_affine_value(a, a.low);
+        l.high = (double)es_affine_value(a, a.high);
+    }
+    *out = l;
+    return ES_OK;
+}
+
+/* Noise of what each quantised layer gives, with all before it quantised too. */
+static es_status measure_layers(quantiser *q, const candidate *c, es_quantise_layer *layers,
+                                es_error *err)
 {
     const es_wiring *w = &c->from->w;
-    es_arena *arena = q->job->arena;
-    es_quantise_layer *layers = ES_TAKE_ARRAY(arena, es_quantise_layer, w->node_count);
     const char **names = ES_TAKE_ARRAY(q->arena, const char *, w->node_count);
     const char **others = ES_TAKE_ARRAY(q->arena, const char *, w->node_count);
     size_t *places = ES_TAKE_ARRAY(q->arena, size_t, w->node_count);
     es_noise *noise = ES_TAKE_ARRAY(q->arena, es_noise, w->node_count);
+    size_t count = q->opts.samples < SQNR_SAMPLES ? q->opts.samples : SQNR_SAMPLES;
     size_t asked = 0;
-    if (layers == NULL || names == NULL || others == NULL || places == NULL || noise == NULL)
-        return es_arena_full(arena, "report", err);
+    if (names == NULL || others == NULL || places == NULL || noise == NULL)
+        return es_arena_full(q->arena, "report", err);
     for (size_t n = 0; n < w->node_count; n++) {
-        const es_region_node *node = &c->from->regions.nodes[n];
         size_t v = told_value(c, n);
-        es_quantise_layer *l = &layers[n];
-        *l = (es_quantise_layer){.node = es_arena_text(arena, w->ops[n].name),
-                                 .op = es_arena_text(arena, w->ops[n].op),
-                                 .output =
-                                     es_arena_text(arena, v != ES_NONE ? w->values[v].name : ""),
-                                 .quantised = node->kind != ES_REGION_FLOAT,
-                                 .why_not = node->kind == ES_REGION_FLOAT ? node->why_not : NULL,
-                                 .low = (double)NAN,
-                                 .high = (double)NAN,
-                                 .scale = (double)NAN,
-                                 .weight_sqnr_db = c->qdq.weight_sqnr_db[n],
-                                 .output_sqnr_db = (double)NAN};
-        if (l->node == NULL || l->op == NULL || l->output == NULL)
-            return es_arena_full(arena, "report", err);
-        if (!l->quantised || v == ES_NONE || c->qdq.names[v] == NULL)
+        if (!layers[n].quantised || v == ES_NONE || c->qdq.names[v] == NULL)
             continue;
         names[asked] = w->values[v].name;
         others[asked] = c->qdq.names[v];
         places[asked++] = n;
-        if (!c->from->regions.values[v].coded)
-            continue;
-        es_affine a = c->affines[v];
-        l->scale = (double)a.scale;
-        l->zero_point = a.zero;
-        l->low = (double)es_affine_value(a, a.low);
-        l->high = (double)es_affine_value(a, a.high);
     }
-    size_t count = q->opts.samples < SQNR_SAMPLES ? q->opts.samples : SQNR_SAMPLES;
     ES_TRY(es_probe_compare(q->job, q->scratch, c->from->model, names, c->qdq.model, others, asked,
                             &q->samples, count, noise, "layers", err));
     for (size_t i = 0; i < asked; i++)
         layers[places[i]].output_sqnr_db = es_noise_db(noise[i]);
-    report->layer_count = w->node_count;
-    report->layers = layers;
     return ES_OK;
+}
+
+static es_status tell_layers(quantiser *q, const candidate *c, es_quantise_report *report,
+                             es_error *err)
+{
+    size_t count = c->from->w.node_count;
+    es_quantise_layer *layers = ES_TAKE_ARRAY(q->job->arena, es_quantise_layer, count);
+    if (layers == NULL)
+        return es_arena_full(q->job->arena, "report", err);
+    for (size_t n = 0; n < count; n++)
+        ES_TRY(tell_layer(q, c, n, &layers[n], err));
+    report->layer_count = count;
+    report->layers = layers;
+    return measure_layers(q, c, layers, err);
 }
 
 /* ---- all of it ---- */
