@@ -26,6 +26,7 @@ typedef struct options {
     const char *peer_ca;
     const char *peer_cert;
     const char *peer_key;
+    bool emulate;
 } options;
 
 static const es_option rows[] = {
@@ -155,6 +156,10 @@ static const es_option rows[] = {
      .offset = offsetof(options, peer_key),
      .value = "FILE",
      .help = "its key, PEM"},
+    {.name = "emulate",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, emulate),
+     .help = "emulate the links that routes tell nodes with"},
 };
 
 static es_status fill(es_cli *cli, const options *chosen, es_gateway_opts *opts, es_error *err)
@@ -178,6 +183,7 @@ static es_status fill(es_cli *cli, const options *chosen, es_gateway_opts *opts,
     opts->peer_ca_file = chosen->peer_ca;
     opts->peer_certificate_file = chosen->peer_cert;
     opts->peer_key_file = chosen->peer_key;
+    opts->emulate = chosen->emulate;
     return ES_OK;
 }
 

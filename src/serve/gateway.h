@@ -105,6 +105,8 @@ typedef struct es_gateway_routes {
     _Atomic uint32_t refs;
     es_serve_table *table;
     es_http_peer **peers;      /* [peer_count of the routes] */
+    es_hop_link *links;        /* [peer_count] */
+    size_t link_count;         /* made so far */
     const char **task_headers; /* [class]: the value of Estran-Task */
     const char **option_paths; /* [option]: where its first stage is asked */
     es_arena *arena;           /* of the texts */
@@ -212,9 +214,11 @@ struct es_gateway_request {
     size_t copy_count, under_way;
     es_gateway_copy copies[ES_GATEWAY_COPIES_MAX];
     es_http_timer hedge;
-    es_hop_reply reply; /* the answer, once there is one */
-    uint32_t unmet;     /* of the option that answered */
-    es_error failure;   /* why the latest copy failed */
+    es_http_timer arrival; /* emulated: the answer is on its way */
+    int64_t due_ns;        /* and here then; 0: it is */
+    es_hop_reply reply;    /* the answer, once there is one */
+    uint32_t unmet;        /* of the option that answered */
+    es_error failure;      /* why the latest copy failed */
     int failure_status;
 };
 

@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-enum { HEADERS_MAX = 10 };
+enum { HEADERS_MAX = 10, DIGITS_SIZE = 24 };
 static const double HEDGE_DELAY_S_MIN = 1e-3;
 static const double LATE_FACTOR = 2; /* a node is blamed when it had so many p95 of the option */
 
@@ -50,13 +50,20 @@ static es_status send_copy(es_gateway_request *request, es_serve_choice choice, 
     es_gateway_copy *copy = &request->copies[request->copy_count];
     es_http_header headers[HEADERS_MAX];
     size_t count = 0;
-    char left[24];
+    char left[DIGITS_SIZE];
+    char due[DIGITS_SIZE];
     char unmet[64];
     int64_t left_ns = request->deadline_ns - now_ns;
-    (void)snprintf(left, sizeof left, "%llu", (unsigned long long)es_hop_timeout_us(left_ns, 0));
+    es_hop_link *link = &routes->links[way->peer];
+    int64_t due_ns = es_hop_link_due_ns(
+        link, false, now_ns, es_hop_payload_bytes(request->body_bytes, request->json_size));
+    (void)snprintf(left, sizeof left, "%llu",
+                   (unsigned long long)es_hop_timeout_us(left_ns, es_hop_link_latency_ns(link)));
+    (void)snprintf(due, sizeof due, "%lld", (long long)due_ns);
     put(headers, &count, ES_ROUTE_HEADER, way->route);
     put(headers, &count, ES_TASK_HEADER, routes->task_headers[request->class_index]);
     put(headers, &count, ES_TIMEOUT_HEADER, left);
+    put(headers, &count, ES_DUE_HEADER, due_ns > 0 ? due : NULL);
     if (choice.unmet != 0)
         put(headers, &count, ES_UNMET_HEADER,
             es_gateway_unmet_text(choice.unmet, unmet, sizeof unmet));
@@ -251,6 +258,9 @@ static void take_answer(es_gateway_request *request, es_gateway_copy *copy,
 {
     es_hop_reply_keep(&request->reply, request->arena, result);
     request->unmet = copy->unmet;
+    es_hop_link *link = &request->view->routes->links[option_of(request, copy->option)->peer];
+    int64_t leaves_ns = request->reply.leaves_ns > 0 ? request->reply.leaves_ns : now_of(request);
+    request->due_ns = es_hop_link_due_ns(link, true, leaves_ns, request->reply.payload_bytes);
     es_http_timer_clear(&request->hedge);
     if (request->reply.status < 300) {
         if (!request->reply.partial)
@@ -302,8 +312,27 @@ static void on_copy_end(void *context, const es_http_result *result)
 
 /* ---- the answer ---- */
 
+static void on_arrival(es_http_timer *timer)
+{
+    conclude(timer->context);
+}
+
+/* Over an emulated link the answer is here later. */
+static bool is_on_its_way(es_gateway_request *request)
+{
+    if (request->due_ns <= now_of(request))
+        return false;
+    es_hop_be_exact();
+    request->arrival = (es_http_timer){.fire = on_arrival, .context = request};
+    int64_t due_ns = request->due_ns;
+    request->due_ns = 0; /* once, also when the loop ends before */
+    return es_http_timer_set(request->loop->gateway->caller, &request->arrival, due_ns);
+}
+
 static void conclude(es_gateway_request *request)
 {
+    if (request->due_ns > 0 && is_on_its_way(request))
+        return;
     es_gateway_outcome outcome = ES_GATEWAY_FAILED;
     char unmet[64];
     es_http_timer_clear(&request->hedge);

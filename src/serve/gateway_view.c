@@ -13,16 +13,16 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* The peer that is called already at the same address with the same token; NULL: none. */
-static es_http_peer *peer_before(const es_gateway_routes *before, const es_serve_peer *wanted)
+/* The peer that is called already at the same address with the same token; SIZE_MAX: none. */
+static size_t peer_before(const es_gateway_routes *before, const es_serve_peer *wanted)
 {
     for (size_t i = 0; before != NULL && i < before->table->routes->peer_count; i++) {
         const es_serve_peer *peer = &before->table->routes->peers[i];
         if (same_text(peer->name, wanted->name) && same_text(peer->url, wanted->url) &&
             same_text(peer->token, wanted->token))
-            return before->peers[i];
+            return i;
     }
-    return NULL;
+    return SIZE_MAX;
 }
 
 static es_status make_peers(es_gateway *gateway, es_gateway_routes *routes,
@@ -32,9 +32,12 @@ static es_status make_peers(es_gateway *gateway, es_gateway_routes *routes,
     const es_gateway_opts *opts = &gateway->opts;
     for (size_t i = 0; i < given->peer_count; i++) {
         const es_serve_peer *peer = &given->peers[i];
-        es_http_peer *known = peer_before(before, peer);
-        if (known != NULL) {
-            routes->peers[i] = es_http_peer_ref(known);
+        size_t known = peer_before(before, peer);
+        es_hop_link_init(&routes->links[i], peer, opts->emulate,
+                         known != SIZE_MAX ? &before->links[known] : NULL);
+        routes->link_count = i + 1;
+        if (known != SIZE_MAX) {
+            routes->peers[i] = es_http_peer_ref(before->peers[known]);
             continue;
         }
         es_http_peer_opts to = es_http_peer_opts_default();
@@ -115,10 +118,12 @@ es_status es_gateway_routes_new(es_gateway *gateway, es_serve_table *table,
     es_status status = es_fail(err, ES_ERR_NOMEM, "no memory for routes");
     if (routes->arena != NULL) {
         routes->peers = ES_TAKE_ARRAY(routes->arena, es_http_peer *, table->routes->peer_count);
+        routes->links = ES_TAKE_ARRAY(routes->arena, es_hop_link, table->routes->peer_count);
         routes->task_headers =
             ES_TAKE_ARRAY(routes->arena, const char *, table->routes->class_count);
         routes->option_paths = ES_TAKE_ARRAY(routes->arena, const char *, table->option_count);
-        if (routes->peers != NULL && routes->task_headers != NULL && routes->option_paths != NULL)
+        if (routes->peers != NULL && routes->links != NULL && routes->task_headers != NULL &&
+            routes->option_paths != NULL)
             status = make_peers(gateway, routes, before, err);
         if (status == ES_OK)
             status = make_texts(routes, err);
@@ -137,6 +142,8 @@ void es_gateway_routes_unref(es_gateway_routes *routes)
         return;
     for (size_t i = 0; routes->peers != NULL && i < routes->table->routes->peer_count; i++)
         es_http_peer_unref(routes->peers[i]);
+    for (size_t i = 0; i < routes->link_count; i++)
+        es_hop_link_done(&routes->links[i]);
     es_serve_table_unref(routes->table);
     es_arena_free(routes->arena);
     free(routes);

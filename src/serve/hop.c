@@ -4,6 +4,74 @@
 #include "pipeline.h"
 
 #include <assert.h>
+#include <math.h>
+#include <sys/prctl.h>
+
+static const double BANDWIDTH_NONE_BPS = 1e18;
+
+/* ---- links ---- */
+
+static bool same_number(double a, double b)
+{
+    return !(a < b) && !(a > b);
+}
+
+void es_hop_link_init(es_hop_link *link, const es_serve_peer *peer, bool emulate,
+                      es_hop_link *before)
+{
+    (void)pthread_mutex_init(&link->lock, NULL); /* default attributes: cannot fail */
+    link->emulated = emulate && (peer->latency_s > 0 || isfinite(peer->bandwidth_bps));
+    if (!link->emulated)
+        return;
+    int64_t latency_ns = es_ns_from_s(peer->latency_s);
+    double bandwidth_bps = isfinite(peer->bandwidth_bps) ? peer->bandwidth_bps : BANDWIDTH_NONE_BPS;
+    link->there = link->back = es_link_emulator_make(latency_ns, bandwidth_bps);
+    if (before == NULL || !before->emulated)
+        return;
+    (void)pthread_mutex_lock(&before->lock);
+    if (before->there.latency_ns == latency_ns &&
+        same_number(before->there.ns_per_byte, link->there.ns_per_byte)) {
+        link->there = before->there;
+        link->back = before->back;
+    }
+    (void)pthread_mutex_unlock(&before->lock);
+}
+
+void es_hop_link_done(es_hop_link *link)
+{
+    (void)pthread_mutex_destroy(&link->lock); /* nobody holds it */
+}
+
+void es_hop_be_exact(void)
+{
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* less exact without */
+}
+
+int64_t es_hop_link_latency_ns(const es_hop_link *link)
+{
+    return link->emulated ? link->there.latency_ns : 0;
+}
+
+int64_t es_hop_link_due_ns(es_hop_link *link, bool back, int64_t leaves_ns, size_t bytes)
+{
+    if (!link->emulated)
+        return 0;
+    (void)pthread_mutex_lock(&link->lock);
+    int64_t due_ns =
+        es_link_emulator_enqueue(back ? &link->back : &link->there, leaves_ns, (double)bytes);
+    (void)pthread_mutex_unlock(&link->lock);
+    return due_ns;
+}
+
+size_t es_hop_payload_bytes(size_t body_bytes, const char *json_size)
+{
+    uint64_t json_bytes = 0;
+    if (json_size == NULL || !es_text_to_uint64(json_size, &json_bytes) || json_bytes > body_bytes)
+        return body_bytes;
+    return body_bytes - (size_t)json_bytes;
+}
+
+/* ---- time and replies ---- */
 
 enum { MARGIN_US = 500, MARGIN_SHARE = 50 };
 
@@ -43,7 +111,12 @@ void es_hop_reply_keep(es_hop_reply *reply, es_arena *arena, const es_http_resul
         if (value != NULL && strcmp(PASSED[i], ES_PARTIAL_HEADER) == 0)
             reply->partial = true;
     }
+    const char *leaves = es_http_reply_header(&result->reply, ES_DUE_HEADER);
+    if (leaves == NULL || !es_text_to_int64(leaves, &reply->leaves_ns) || reply->leaves_ns < 0)
+        reply->leaves_ns = 0;
     reply->body_bytes = result->reply.body_bytes;
+    reply->payload_bytes = es_hop_payload_bytes(
+        reply->body_bytes, es_http_reply_header(&result->reply, ES_OIP_JSON_SIZE_HEADER));
     reply->body = es_http_result_keep_body(result);
 }
 

@@ -6,6 +6,7 @@
 #ifndef ES_SERVE_SERVER_H
 #define ES_SERVE_SERVER_H
 
+#include "hop.h"
 #include "http/http.h"
 #include "joules.h"
 #include "oip.h"
@@ -127,11 +128,7 @@ void es_server_peers_get(void *context, es_http_request *request); /* handler */
 es_server_peers *es_server_peers_find(es_server *server, const char *name, size_t *out_index);
 void es_server_peers_unref(es_server_peers *peers);
 es_http_peer *es_server_peer_http(const es_server_peers *peers, size_t index);
-/* Of the emulated link; 0: none is. */
-int64_t es_server_peer_latency_ns(const es_server_peers *peers, size_t index);
-/* When bytes that leave at leaves_ns, there or back, arrive over the emulated link; 0: none is. */
-int64_t es_server_peer_due_ns(es_server_peers *peers, size_t index, bool back, int64_t leaves_ns,
-                              size_t bytes);
+es_hop_link *es_server_peer_link(const es_server_peers *peers, size_t index);
 
 /* ---- server_models.c: handlers ---- */
 void es_server_metadata(void *context, es_http_request *request);

@@ -21,6 +21,7 @@ bool es_server_hop_hold(es_infer *infer, void (*then)(es_http_timer *timer))
     es_infer_route *route = infer->route;
     if (route->due_ns <= now_of(infer))
         return false;
+    es_hop_be_exact();
     route->timer = (es_http_timer){.fire = then, .context = infer};
     return es_http_timer_set(infer->server->caller, &route->timer, route->due_ns);
 }
@@ -92,22 +93,17 @@ static void on_arrival(es_http_timer *timer)
 }
 
 /* The answer is sent back over the link; it is here when the link has brought it. */
-static bool travels(es_infer *infer, const es_http_result *result)
+static bool travels(es_infer *infer)
 {
     es_infer_route *route = infer->route;
-    const char *text = es_http_reply_header(&result->reply, ES_DUE_HEADER);
-    int64_t leaves_ns = 0;
     if (!infer->server->opts.emulate)
         return false;
-    if (text == NULL || !es_text_to_int64(text, &leaves_ns) || leaves_ns <= 0)
-        leaves_ns = now_of(infer);
-    route->ready_ns = leaves_ns;
-    int64_t due_ns =
-        es_server_peer_due_ns(route->peers, route->peer, true, leaves_ns, result->reply.body_bytes);
-    if (due_ns == 0)
+    route->ready_ns = route->reply.leaves_ns > 0 ? route->reply.leaves_ns : now_of(infer);
+    route->due_ns = es_hop_link_due_ns(es_server_peer_link(route->peers, route->peer), true,
+                                       route->ready_ns, route->reply.payload_bytes);
+    if (route->due_ns == 0)
         return false;
-    route->ready_ns = due_ns;
-    route->due_ns = due_ns;
+    route->ready_ns = route->due_ns;
     return es_server_hop_hold(infer, on_arrival);
 }
 
@@ -140,7 +136,7 @@ static void on_reply(void *context, const es_http_result *result)
     char text[ES_ERROR_SIZE];
     if (result->end == ES_HTTP_END_REPLY && result->reply.status == 200) {
         es_hop_reply_keep(&infer->route->reply, infer->arena, result);
-        if (!travels(infer, result))
+        if (!travels(infer))
             pass_back(infer);
         return;
     }
@@ -210,49 +206,59 @@ static es_status find_peer(es_infer *infer, es_error *err)
                          infer->server->opts.name);
 }
 
+/* Numbers as texts, while the headers are copied. */
+typedef struct digits {
+    char json_size[ES_SERVER_DIGITS_SIZE], timeout[ES_SERVER_DIGITS_SIZE];
+} digits;
+
+static size_t put_headers(es_infer *infer, int64_t json_size, int64_t due_ns, int64_t timeout_us,
+                          digits *texts, es_http_header *headers)
+{
+    es_infer_route *route = infer->route;
+    size_t count = 0;
+    (void)snprintf(texts->json_size, sizeof texts->json_size, "%lld", (long long)json_size);
+    (void)snprintf(texts->timeout, sizeof texts->timeout, "%lld", (long long)timeout_us);
+    (void)snprintf(route->due_text, sizeof route->due_text, "%lld", (long long)due_ns);
+    put(headers, &count, ES_ROUTE_HEADER, es_text_get(&infer->rest));
+    put(headers, &count, ES_STAGES_HEADER, es_text_get(&infer->stages));
+    put(headers, &count, ES_TASK_HEADER, route->headers.task);
+    put(headers, &count, ES_UNMET_HEADER, route->headers.unmet);
+    put(headers, &count, ES_TIMEOUT_HEADER, texts->timeout);
+    put(headers, &count, ES_DUE_HEADER, due_ns > 0 ? route->due_text : NULL);
+    put(headers, &count, ES_OIP_JSON_SIZE_HEADER,
+        json_size != ES_OIP_DOUBT ? texts->json_size : NULL);
+    put(headers, &count, "traceparent", infer->traceparent[0] != '\0' ? infer->traceparent : NULL);
+    put(headers, &count, "tracestate", route->tracestate);
+    assert(count <= HEADERS_MAX);
+    return count;
+}
+
 static es_status send(es_infer *infer, const es_oip_message *next, es_error *err)
 {
     es_infer_route *route = infer->route;
     es_http_header headers[HEADERS_MAX];
-    size_t count = 0;
-    char json_text[ES_SERVER_DIGITS_SIZE];
-    char timeout[ES_SERVER_DIGITS_SIZE];
+    digits texts;
     int64_t json_size = 0;
     int64_t left = left_ns(infer);
     ES_TRY(find_peer(infer, err));
     ES_TRY(make_texts(infer, next, &json_size, err));
     if (left <= 0)
         return es_fail(err, ES_ERR_CANCELLED, "the time for an answer is over");
+    es_hop_link *link = es_server_peer_link(route->peers, route->peer);
     int64_t leaves_ns = route->ready_ns > 0 ? route->ready_ns : now_of(infer);
-    int64_t due_ns =
-        es_server_peer_due_ns(route->peers, route->peer, false, leaves_ns, tensor_bytes(next));
-    (void)snprintf(json_text, sizeof json_text, "%lld", (long long)json_size);
-    (void)snprintf(timeout, sizeof timeout, "%llu",
-                   (unsigned long long)es_hop_timeout_us(
-                       left, es_server_peer_latency_ns(route->peers, route->peer)));
-    (void)snprintf(route->due_text, sizeof route->due_text, "%lld", (long long)due_ns);
-    put(headers, &count, ES_ROUTE_HEADER, es_text_get(&infer->rest));
-    put(headers, &count, ES_STAGES_HEADER, es_text_get(&infer->stages));
-    put(headers, &count, ES_TASK_HEADER, route->headers.task);
-    put(headers, &count, ES_UNMET_HEADER, route->headers.unmet);
-    put(headers, &count, ES_TIMEOUT_HEADER, timeout);
-    put(headers, &count, ES_DUE_HEADER, due_ns > 0 ? route->due_text : NULL);
-    put(headers, &count, ES_OIP_JSON_SIZE_HEADER, json_size != ES_OIP_DOUBT ? json_text : NULL);
-    put(headers, &count, "traceparent", infer->traceparent[0] != '\0' ? infer->traceparent : NULL);
-    put(headers, &count, "tracestate", route->tracestate);
-    assert(count <= HEADERS_MAX);
-    return es_http_call_send(es_server_peer_http(route->peers, route->peer),
-                             &(es_http_call){.method = ES_HTTP_POST,
-                                             .path = es_text_get(&infer->path),
-                                             .headers = headers,
-                                             .header_count = count,
-                                             .body = es_text_get(&infer->body),
-                                             .body_bytes = infer->body.size,
-                                             .timeout_s = es_s_from_ns(left),
-                                             .repeatable = true,
-                                             .called = on_reply,
-                                             .context = infer},
-                             NULL, err);
+    int64_t due_ns = es_hop_link_due_ns(link, false, leaves_ns, tensor_bytes(next));
+    uint64_t timeout_us = es_hop_timeout_us(left, es_hop_link_latency_ns(link));
+    es_http_call call = {.method = ES_HTTP_POST,
+                         .path = es_text_get(&infer->path),
+                         .headers = headers,
+                         .body = es_text_get(&infer->body),
+                         .body_bytes = infer->body.size,
+                         .timeout_s = es_s_from_ns(left),
+                         .repeatable = true,
+                         .called = on_reply,
+                         .context = infer};
+    call.header_count = put_headers(infer, json_size, due_ns, (int64_t)timeout_us, &texts, headers);
+    return es_http_call_send(es_server_peer_http(route->peers, route->peer), &call, NULL, err);
 }
 
 void es_server_hop_send(es_infer *infer, const es_pipeline_step *step,

@@ -1,6 +1,7 @@
 /* Whom a node may send requests to: told by the controller, sealed, counted, swapped as a whole.
  * Requests hold the ones they were sent by. */
 #include "base/clock.h"
+#include "hop.h"
 #include "internal.h"
 #include "server.h"
 
@@ -8,12 +9,9 @@
 
 enum { PEERS_BYTES_MAX = 64 << 20 };
 
-/* A link in both directions; lock guards the emulators. */
 typedef struct es_server_peer {
     es_http_peer *http;
-    pthread_mutex_t lock;
-    bool emulated;
-    es_link_emulator there, back;
+    es_hop_link link;
 } es_server_peer;
 
 struct es_server_peers {
@@ -32,7 +30,7 @@ void es_server_peers_unref(es_server_peers *peers)
         return;
     for (size_t i = 0; peers->peers != NULL && i < peers->count; i++) {
         es_http_peer_unref(peers->peers[i].http);
-        (void)pthread_mutex_destroy(&peers->peers[i].lock); /* nobody holds it */
+        es_hop_link_done(&peers->peers[i].link);
     }
     es_arena_free(peers->arena);
     free(peers);
@@ -43,23 +41,14 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static bool same_number(double a, double b)
-{
-    return !(a < b) && !(a > b);
-}
-
-/* As it was told before: its connections, and what is on its link, are kept. */
-static const es_server_peer *known(const es_server_peers *before, const es_serve_peer *wanted,
-                                   bool *out_same_link)
+/* As it was told before: its connections are kept. */
+static es_server_peer *known(const es_server_peers *before, const es_serve_peer *wanted)
 {
     for (size_t i = 0; before != NULL && i < before->count; i++) {
         const es_serve_peer *peer = &before->given[i];
-        if (!same_text(peer->name, wanted->name) || !same_text(peer->url, wanted->url) ||
-            !same_text(peer->token, wanted->token))
-            continue;
-        *out_same_link = same_number(peer->latency_s, wanted->latency_s) &&
-                         same_number(peer->bandwidth_bps, wanted->bandwidth_bps);
-        return &before->peers[i];
+        if (same_text(peer->name, wanted->name) && same_text(peer->url, wanted->url) &&
+            same_text(peer->token, wanted->token))
+            return &before->peers[i];
     }
     return NULL;
 }
@@ -83,25 +72,12 @@ static es_status make_http(es_server *server, const es_serve_peer *given, es_htt
 static es_status make_peer(es_server *server, const es_server_peers *before,
                            const es_serve_peer *given, es_server_peer *out, es_error *err)
 {
-    bool same_link = false;
-    const es_server_peer *old = known(before, given, &same_link);
-    (void)pthread_mutex_init(&out->lock, NULL); /* default attributes: cannot fail */
-    out->emulated =
-        server->opts.emulate && (given->latency_s > 0 || isfinite(given->bandwidth_bps));
-    if (out->emulated && old != NULL && same_link) {
-        out->there = old->there;
-        out->back = old->back;
-    } else if (out->emulated) {
-        int64_t latency_ns = es_ns_from_s(given->latency_s);
-        double bandwidth_bps = isfinite(given->bandwidth_bps) ? given->bandwidth_bps : 1e18;
-        out->there = es_link_emulator_make(latency_ns, bandwidth_bps);
-        out->back = es_link_emulator_make(latency_ns, bandwidth_bps);
-    }
-    if (old != NULL) {
-        out->http = es_http_peer_ref(old->http);
-        return ES_OK;
-    }
-    return make_http(server, given, &out->http, err);
+    es_server_peer *old = known(before, given);
+    es_hop_link_init(&out->link, given, server->opts.emulate, old != NULL ? &old->link : NULL);
+    if (old == NULL)
+        return make_http(server, given, &out->http, err);
+    out->http = es_http_peer_ref(old->http);
+    return ES_OK;
 }
 
 static es_status fill(es_server *server, es_server_peers *peers, const es_server_peers *before,
@@ -198,20 +174,7 @@ es_http_peer *es_server_peer_http(const es_server_peers *peers, size_t index)
     return peers->peers[index].http;
 }
 
-int64_t es_server_peer_latency_ns(const es_server_peers *peers, size_t index)
+es_hop_link *es_server_peer_link(const es_server_peers *peers, size_t index)
 {
-    return peers->peers[index].emulated ? peers->peers[index].there.latency_ns : 0;
-}
-
-int64_t es_server_peer_due_ns(es_server_peers *peers, size_t index, bool back, int64_t leaves_ns,
-                              size_t bytes)
-{
-    es_server_peer *peer = &peers->peers[index];
-    if (!peer->emulated)
-        return 0;
-    (void)pthread_mutex_lock(&peer->lock);
-    int64_t due_ns =
-        es_link_emulator_enqueue(back ? &peer->back : &peer->there, leaves_ns, (double)bytes);
-    (void)pthread_mutex_unlock(&peer->lock);
-    return due_ns;
+    return &peers->peers[index].link;
 }
