@@ -193,6 +193,20 @@ int nodes_infer(nodes *all, size_t index, const char *model, const char *route, 
                 size_t count, const es_http_header *headers, size_t header_count,
                 es_http_reply *reply)
 {
+    const es_oip_tensor tensor = {.name = strcmp(model, "small") == 0 ? "image" : "x",
+                                  .dtype = ES_DTYPE_F32,
+                                  .rank = 2,
+                                  .dims = {1, (int64_t)count},
+                                  .data = input,
+                                  .size_bytes = count * sizeof *input,
+                                  .binary = true};
+    return nodes_infer_tensor(all, index, model, route, &tensor, headers, header_count, reply);
+}
+
+int nodes_infer_tensor(nodes *all, size_t index, const char *model, const char *route,
+                       const es_oip_tensor *tensor, const es_http_header *headers,
+                       size_t header_count, es_http_reply *reply)
+{
     enum { HEADERS_MAX = 12 };
     es_http_header to[HEADERS_MAX];
     size_t used = 0;
@@ -203,17 +217,8 @@ int nodes_infer(nodes *all, size_t index, const char *model, const char *route, 
     es_text body;
     const es_oip_param binary = {
         .name = "binary_data_output", .type = ES_DOC_BOOL, .as.boolean = true};
-    es_oip_tensor tensor = {.name = strcmp(model, "small") == 0 ? "image" : "x",
-                            .dtype = ES_DTYPE_F32,
-                            .rank = 2,
-                            .dims = {1, (int64_t)count},
-                            .data = input,
-                            .size_bytes = count * sizeof *input,
-                            .binary = true};
-    es_oip_message message = {.id = "42",
-                              .params = {.items = &binary, .count = 1},
-                              .tensors = &tensor,
-                              .tensor_count = 1};
+    es_oip_message message = {
+        .id = "42", .params = {.items = &binary, .count = 1}, .tensors = tensor, .tensor_count = 1};
     es_text_init(&body, (size_t)64 << 20);
     assert_ok_err(es_oip_encode(ES_OIP_REQUEST, &message, &body, &json_size, &err), err);
     (void)snprintf(path, sizeof path, "/v2/models/%s/infer", model);

@@ -43,6 +43,10 @@ void nodes_end(nodes *all);
 int nodes_infer(nodes *all, size_t index, const char *model, const char *route, const float *input,
                 size_t count, const es_http_header *headers, size_t header_count,
                 es_http_reply *reply);
+/* The same with any tensor. */
+int nodes_infer_tensor(nodes *all, size_t index, const char *model, const char *route,
+                       const es_oip_tensor *tensor, const es_http_header *headers,
+                       size_t header_count, es_http_reply *reply);
 /* The only tensor of an answer. */
 const float *nodes_answer(nodes *all, const es_http_reply *reply, size_t *out_count,
                           es_oip_message *out_message);
