@@ -10,7 +10,7 @@
 #include <string.h>
 
 typedef struct options {
-    const char *data, *labels, *label_column, *test, *test_labels;
+    const char *data, *labels, *label_column, *test, *test_labels, *tune, *tune_labels;
     int64_t limit;
     double fit_share;
     double scale;
@@ -56,6 +56,17 @@ static const es_option rows[] = {
      .offset = offsetof(options, test_labels),
      .value = "FILE",
      .help = "labels of --test"},
+    {.name = "tune",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, tune),
+     .value = "FILE",
+     .help = "samples for temperatures and thresholds that the model has not seen; else part of "
+             "--data"},
+    {.name = "tune-labels",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, tune_labels),
+     .value = "FILE",
+     .help = "labels of --tune"},
     {.name = "unlabelled",
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, unlabelled),
@@ -198,7 +209,7 @@ static const char *stem_of(es_arena *arena, const char *path)
 static es_status open_samples(es_cli *cli, const options *chosen, es_compress_job *job,
                               es_error *err)
 {
-    es_dataset *sets = ES_TAKE_ARRAY(cli->arena, es_dataset, 2);
+    es_dataset *sets = ES_TAKE_ARRAY(cli->arena, es_dataset, 3);
     es_data_rows *parts = ES_TAKE_ARRAY(cli->arena, es_data_rows, ES_DATA_PARTS_MAX);
     es_cli_samples from = {.data = chosen->data,
                            .labels = chosen->labels,
@@ -225,6 +236,14 @@ static es_status open_samples(es_cli *cli, const options *chosen, es_compress_jo
         ES_TRY(es_data_split(cli->arena, NULL, sets[0].count, shares, 2, job->seed, parts, err));
         job->fit.rows = &parts[0];
         job->test.rows = &parts[1];
+    }
+    if (chosen->tune != NULL) {
+        from.data = chosen->tune;
+        from.labels = chosen->tune_labels;
+        ES_TRY(es_cli_samples_load(cli, &from, true, &sets[2], err));
+        job->tune = job->fit;
+        job->tune.dataset = &sets[2];
+        job->tune.rows = NULL;
     }
     if (chosen->unlabelled)
         sets[0].labels = sets[1].labels = NULL;

@@ -68,6 +68,7 @@ typedef struct es_compress_job {
     const char *name; /* of the model: variants are called after it */
     es_samples fit;   /* to calibrate and to train */
     es_samples test;  /* to measure; dataset NULL: nothing is measured on samples */
+    es_samples tune;  /* for temperatures and thresholds; dataset NULL: a part of fit */
     uint64_t seed;
     void (*progress)(void *context, const char *what, double done); /* NULL: not called */
     void *progress_context;

@@ -35,13 +35,17 @@ extern const char *const es_learn_no_yes[2];
         .fallback = standard, .min = least, .max = most, .help = words                             \
     }
 #define ES_LEARN_OPTIONS(owner, epochs_standard, rate_standard, norms_standard)                    \
+    ES_LEARN_OPTIONS_BY(owner, epochs_standard, rate_standard, norms_standard, "sgd")
+/* With another standard optimiser. */
+#define ES_LEARN_OPTIONS_BY(owner, epochs_standard, rate_standard, norms_standard,                 \
+                            optimiser_standard)                                                    \
     ES_LEARN_INT(owner, epochs, epochs_standard, 0, 100000, "of training; 0: none"),               \
         ES_LEARN_NUMBER(owner, rate, rate_standard, 1e-9, 100, "of learning at its height"),       \
         ES_LEARN_INT(owner, batch, "128", 2, 65536, "samples of a step"),                          \
         {.name = "optimiser",                                                                      \
          .type = ES_STEP_WORD,                                                                     \
          .offset = offsetof(owner, learn.optimiser),                                               \
-         .fallback = "sgd",                                                                        \
+         .fallback = optimiser_standard,                                                           \
          .words = es_optimiser_names,                                                              \
          .word_count = ES_OPTIMISER_COUNT,                                                         \
          .help = "sgd with Nesterov's momentum 0.9, adam or adamw"},                               \

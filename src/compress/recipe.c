@@ -10,8 +10,8 @@
 
 /* A new kind of step is a row here. */
 static const es_step_kind *const kinds[] = {
-    &es_step_quantise,   &es_step_prune,    &es_step_distil,    &es_step_slim,
-    &es_step_specialise, &es_step_finetune, &es_step_gatekeeper};
+    &es_step_quantise,   &es_step_prune,    &es_step_distil,     &es_step_slim,
+    &es_step_specialise, &es_step_finetune, &es_step_gatekeeper, &es_step_exits};
 enum {
     KIND_COUNT = sizeof kinds / sizeof kinds[0],
     STEPS_MAX = 16,
@@ -29,7 +29,8 @@ typedef struct step {
 struct es_recipe {
     size_t step_count;
     step steps[STEPS_MAX];
-    const char *text;
+    const char *text;  /* in full */
+    const char *names; /* of the steps alone: for errors, which are short */
 };
 
 /* ---- options ---- */
@@ -132,43 +133,52 @@ static es_status start_step(es_arena *arena, const char *name, es_recipe *recipe
 
 /* ---- the text in full ---- */
 
-static void tell_option(const es_step_option *row, const void *options, const char *before,
+/* False where there is nothing to tell. */
+static bool tell_option(const es_step_option *row, const void *options, const char *before,
                         es_text *out)
 {
     const void *value = (const char *)options + row->offset;
     if (row->type == ES_STEP_TEXT && *(const char *const *)value == NULL)
-        return;
+        return false;
     es_text_format(out, "%s%s=", before, row->name);
     switch (row->type) {
     case ES_STEP_WORD:
         es_text_append(out, row->words[*(const size_t *)value]);
-        return;
+        return true;
     case ES_STEP_NUMBER:
         es_text_double(out, *(const double *)value);
-        return;
+        return true;
     case ES_STEP_INT:
         es_text_format(out, "%lld", (long long)*(const int64_t *)value);
-        return;
+        return true;
     case ES_STEP_TEXT:
     default:
         es_text_append(out, *(const char *const *)value);
-        return;
+        return true;
     }
 }
 
 static es_status tell_in_full(es_arena *arena, es_recipe *recipe, es_error *err)
 {
     ES_CLEANUP(es_text_done) es_text text;
+    ES_CLEANUP(es_text_done) es_text names;
     es_text_init(&text, TEXT_BYTES);
+    es_text_init(&names, TEXT_BYTES);
     for (size_t s = 0; s < recipe->step_count; s++) {
         const step *at = &recipe->steps[s];
         es_text_format(&text, "%s%s", s > 0 ? "+" : "", at->kind->name);
+        es_text_format(&names, "%s%s", s > 0 ? "+" : "", at->kind->name);
+        const char *before = ":";
         for (size_t i = 0; i < at->kind->option_count; i++)
-            tell_option(&at->kind->options[i], at->options, i > 0 ? "," : ":", &text);
+            if (tell_option(&at->kind->options[i], at->options, before, &text))
+                before = ",";
     }
     ES_TRY(es_text_status(&text, err));
+    ES_TRY(es_text_status(&names, err));
     recipe->text = es_arena_text(arena, es_text_get(&text));
-    return recipe->text != NULL ? ES_OK : es_arena_full(arena, "recipe", err);
+    recipe->names = es_arena_text(arena, es_text_get(&names));
+    return recipe->text != NULL && recipe->names != NULL ? ES_OK
+                                                         : es_arena_full(arena, "recipe", err);
 }
 
 const char *es_recipe_text(const es_recipe *recipe)
@@ -432,5 +442,5 @@ static es_status run(const es_compress_job *job, const es_recipe *recipe, es_var
 es_status es_recipe_run(const es_compress_job *job, const es_recipe *recipe, es_variants *variants,
                         es_error *err)
 {
-    return es_within(err, run(job, recipe, variants, err), "recipe '%s'", recipe->text);
+    return es_within(err, run(job, recipe, variants, err), "recipe '%s'", recipe->names);
 }

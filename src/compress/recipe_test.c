@@ -150,11 +150,30 @@ static void recipes_chain(void **state)
                  "21 samples to calibrate with, but only 20 are there");
 }
 
+/* Also where a step's first option is a text that was not given. */
+static void texts_are_read_again(void **state)
+{
+    static const char *const texts[] = {"exits",      "exits:at=a|b,loss=0|0.01",
+                                        "specialise", "distil:student=s.yaml",
+                                        "prune",      "slim"};
+    es_arena *arena = es_arena_new(1 << 20);
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        es_error err = {0};
+        const es_recipe *recipe = NULL;
+        const es_recipe *again = NULL;
+        assert_ok_err(es_recipe_parse(arena, texts[i], &recipe, &err), err);
+        assert_ok_err(es_recipe_parse(arena, es_recipe_text(recipe), &again, &err), err);
+        assert_string_equal(es_recipe_text(again), es_recipe_text(recipe));
+    }
+    es_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_read), cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(files_are_read), cmocka_unit_test(help_tells_every_option),
-        cmocka_unit_test(recipes_chain)};
+        cmocka_unit_test(recipes_chain),  cmocka_unit_test(texts_are_read_again)};
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
 }

@@ -66,6 +66,50 @@ class Compress(support.Case):
         plan = json.loads(self.ok("plan", path, "--json").stdout)
         self.assertEqual(plan["format"], "estran-plan")
 
+    def scenario_of(self, name):
+        """A board and a box, and of the catalogue only what is called name."""
+        head, pipelines = (self.folder / "out/catalogue.yaml").read_text().split("pipelines:\n")
+        wanted = [p for p in f"\n{pipelines}".split("\n  - ") if f'name: "{name}"' in p]
+        self.assertEqual(len(wanted), 1)
+        return self.write("scenario.yaml", (
+            "format: estran-scenario\nversion: 1\nname: made\n"
+            "kinds: [{name: board, slowdown: 20, memory_mb: 0.12}, {name: box, slowdown: 2, memory_mb: 2}]\n"
+            "nodes: [{name: sensor, tier: device, kind: board}, {name: hall, tier: edge, kind: box}]\n"
+            "links: [{between: [sensor, hall], latency_ms: 2, bandwidth_mbps: 10}]\n"
+            "tasks: [{name: condition, input_bytes: 2048, output_bytes: 24, "
+            f"samples: {FOLDER / 'samples.f32'}, labels: {FOLDER / 'labels.u8'}}}]\n"
+            + head.replace('file: "', f'file: "{self.folder}/out/') + "pipelines:\n  - " + wanted[0] + "\n"
+            "demand: [{task: condition, at: sensor, rate_rps: 50}]\n"))
+
+    def check_stages_run(self, variant, pipeline):
+        """The catalogue of a variant of several stages: planned, simulated, run by real nodes."""
+        self.assertEqual(len(variant["files"]), len(variant["stages"]))
+        path = self.scenario_of(pipeline["name"])
+        plan = json.loads(self.ok("plan", path, "--json").stdout)
+        self.assertEqual(plan["format"], "estran-plan")
+        self.ok("simulate", path)
+        done = self.ok("run", path, "--duration", "2", "--no-profile", "--output",
+                       self.folder / "run", "--json")
+        measured = json.loads(done.stdout)["cases"][0]["measured"]
+        self.assertGreater(measured["served"], 40)
+        self.assertEqual(measured["failed"], 0)
+        self.assertLess(abs(measured["quality"] - pipeline["quality"]["value"]), 0.15)
+
+    def test_exits(self):
+        recipe = "exits:epochs=12,batch=16,rate=0.003,tune=0.4,cost=1,loss=0.03|0.2,target=0.5"
+        found = json.loads(self.compress("--recipe", recipe, "--task", "condition", "--json").stdout)
+        whole, exits = found["variants"]
+        names = ["large-exits-3pt", "large-exits-20pt", "large-exits-certified"]
+        self.assertEqual([p["name"] for p in exits["pipelines"]], names)
+        for pipeline in exits["pipelines"]:
+            self.assertEqual(pipeline["reach"][0], 1)
+            self.assertEqual(pipeline["exit_thresholds"][-1], None)
+            self.assertAlmostEqual(pipeline["macs"], sum(
+                r * stage["macs"] for r, stage in zip(pipeline["reach"], exits["stages"])), delta=1)
+        self.assertEqual(len(exits["report"]["exits"]), len(exits["stages"]))
+        self.assertGreater(whole["macs"], exits["report"]["exits"][0]["macs_before"])
+        self.check_stages_run(exits, exits["pipelines"][1])
+
     def test_offered_only_where_faster(self):
         """fp16 weights are never slower on purpose, so only int8 has to prove itself."""
         found = json.loads(self.compress("--recipe", "quantise:samples=64", "--json").stdout)
