@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 es_fit_opts es_fit_opts_default(void)
@@ -19,76 +20,67 @@ es_fit_opts es_fit_opts_default(void)
 
 /* ---- values of the net as one row ---- */
 
-static bool is_kept(es_nn_role role)
+typedef struct cursor {
+    size_t layer, param;
+} cursor;
+
+/* The next parameter that is learned or a running statistic; NULL at the end. */
+static const es_nn_param *next_kept(const es_nn *nn, cursor *at)
 {
-    return es_train_role_trained(role) || role == ES_NN_MEAN || role == ES_NN_VARIANCE;
+    for (; at->layer < nn->layers.count; at->layer++, at->param = 0) {
+        const es_nn_layer *layer = &nn->layers.items[at->layer];
+        while (at->param < layer->param_count) {
+            const es_nn_param *param = &layer->params[at->param++];
+            if (es_train_role_trained(param->role) || param->role == ES_NN_MEAN ||
+                param->role == ES_NN_VARIANCE)
+                return param;
+        }
+    }
+    return NULL;
 }
 
 size_t es_fit_values_count(const es_nn *nn)
 {
     size_t count = 0;
-    for (size_t i = 0; i < nn->layers.count; i++)
-        for (size_t p = 0; p < nn->layers.items[i].param_count; p++)
-            count += is_kept(nn->layers.items[i].params[p].role)
-                         ? nn->layers.items[i].params[p].count
-                         : 0;
+    cursor at = {0};
+    for (const es_nn_param *param; (param = next_kept(nn, &at)) != NULL;)
+        count += param->count;
     return count;
-}
-
-/* visit(values of the net, the same values of the row, count) over all that are kept */
-typedef void (*visit_fn)(float *values, float *row, size_t count, double share);
-
-static void each(const es_nn *nn, float *row, double share, visit_fn visit)
-{
-    for (size_t i = 0; i < nn->layers.count; i++) {
-        for (size_t p = 0; p < nn->layers.items[i].param_count; p++) {
-            const es_nn_param *param = &nn->layers.items[i].params[p];
-            if (!is_kept(param->role))
-                continue;
-            visit(param->values, row, param->count, share);
-            row += param->count;
-        }
-    }
-}
-
-static void visit_get(float *values, float *row, size_t count, double share)
-{
-    (void)share;
-    memcpy(row, values, count * sizeof *row);
-}
-
-static void visit_swap(float *values, float *row, size_t count, double share)
-{
-    (void)share;
-    for (size_t k = 0; k < count; k++) {
-        float kept = values[k];
-        values[k] = row[k];
-        row[k] = kept;
-    }
-}
-
-static void visit_average(float *values, float *row, size_t count, double share)
-{
-    for (size_t k = 0; k < count; k++)
-        row[k] = (float)(share * (double)row[k] + (1 - share) * (double)values[k]);
 }
 
 void es_fit_values_get(const es_nn *nn, float *out)
 {
-    each(nn, out, 0, visit_get);
+    cursor at = {0};
+    for (const es_nn_param *param; (param = next_kept(nn, &at)) != NULL; out += param->count)
+        memcpy(out, param->values, param->count * sizeof *out);
 }
 
 void es_fit_values_set(es_nn *nn, const float *from)
 {
-    for (size_t i = 0; i < nn->layers.count; i++) {
-        for (size_t p = 0; p < nn->layers.items[i].param_count; p++) {
-            const es_nn_param *param = &nn->layers.items[i].params[p];
-            if (!is_kept(param->role))
-                continue;
-            memcpy(param->values, from, param->count * sizeof *from);
-            from += param->count;
+    cursor at = {0};
+    for (const es_nn_param *param; (param = next_kept(nn, &at)) != NULL; from += param->count)
+        memcpy(param->values, from, param->count * sizeof *from);
+}
+
+static void swap_values(es_nn *nn, float *row)
+{
+    cursor at = {0};
+    for (const es_nn_param *param; (param = next_kept(nn, &at)) != NULL; row += param->count) {
+        for (size_t k = 0; k < param->count; k++) {
+            float kept = param->values[k];
+            param->values[k] = row[k];
+            row[k] = kept;
         }
     }
+}
+
+/* row = share row + (1 - share) values */
+static void average_values(const es_nn *nn, double share, float *row)
+{
+    cursor at = {0};
+    for (const es_nn_param *param; (param = next_kept(nn, &at)) != NULL; row += param->count)
+        for (size_t k = 0; k < param->count; k++)
+            row[k] = (float)(share * (double)row[k] + (1 - share) * (double)param->values[k]);
 }
 
 /* ---- one step ---- */
@@ -155,15 +147,17 @@ static void augment(es_fit_state *fit, es_fit_batch *batch)
     }
 }
 
-static es_status check_loss(const es_fit_state *fit, double loss, es_error *err)
+static es_status check_finite(const es_fit_state *fit, const char *what, double value,
+                              es_error *err)
 {
-    if (isfinite(loss))
+    uint64_t step = fit->step % fit->steps_per_epoch;
+    if (isfinite(value))
         return ES_OK;
     return es_fail(err, ES_ERR_LIMIT,
-                   "epoch %zu, step %llu: the loss is %g: take a lower rate than %g, clip "
+                   "epoch %zu, step %" PRIu64 ": %s is %g: take a lower rate than %g, clip "
                    "gradients, or look for values out of range in '%s'",
-                   fit->epoch_count + 1, (unsigned long long)(fit->step % fit->steps_per_epoch + 1),
-                   loss, fit->opts->rate.rate, fit->set->name);
+                   fit->epoch_count + 1, step + 1, what, value, fit->opts->rate.rate,
+                   fit->set->name);
 }
 
 static double share_of(const es_fit_state *fit, uint64_t step)
@@ -186,14 +180,14 @@ static es_status one_step(es_fit_state *fit, size_t samples, es_error *err)
     ES_TRY(hooks->step != NULL
                ? hooks->step(hooks->context, fit->engine, &batch, &loss, &right, err)
                : usual_step(fit, &batch, &loss, &right, err));
-    ES_TRY(check_loss(fit, loss, err));
+    ES_TRY(check_finite(fit, "the loss", loss, err));
     double length =
         es_optimiser_step(&fit->optimiser, es_rate_at(&fit->opts->rate, share_of(fit, fit->step)));
-    ES_TRY(es_within(err, check_loss(fit, length, err), "length of the gradients"));
+    ES_TRY(check_finite(fit, "the length of the gradients", length, err));
     if (fit->average != NULL) /* at first over what there is */
-        each(fit->nn, fit->average,
-             fmin(fit->opts->average, (double)(fit->step + 1) / (double)(fit->step + 10)),
-             visit_average);
+        average_values(fit->nn,
+                       fmin(fit->opts->average, (double)(fit->step + 1) / (double)(fit->step + 10)),
+                       fit->average);
     fit->loss_sum += loss * (double)samples;
     fit->right += right;
     fit->seen += samples;
@@ -243,7 +237,7 @@ static es_status judge(es_fit_state *fit, es_fit_epoch *epoch, es_error *err)
     es_evaluation got;
     size_t last = fit->engine->graph.output_count - 1;
     if (fit->average != NULL)
-        each(fit->nn, fit->average, 0, visit_swap);
+        swap_values(fit->nn, fit->average);
     if (fit->held != NULL) {
         ES_TRY(
             es_train_evaluate(fit->engine, fit->set, fit->held, fit->opts->loss, &got, NULL, err));
@@ -255,7 +249,7 @@ static es_status judge(es_fit_state *fit, es_fit_epoch *epoch, es_error *err)
     if (epoch->best && fit->best != NULL)
         es_fit_values_get(fit->nn, fit->best);
     if (fit->average != NULL)
-        each(fit->nn, fit->average, 0, visit_swap);
+        swap_values(fit->nn, fit->average);
     return ES_OK;
 }
 

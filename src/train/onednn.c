@@ -302,6 +302,8 @@ static es_status forward(es_train_engine *engine, const float *x, size_t samples
     es_onednn_plan *plan = NULL;
     own->lib.omp_set_num_threads((int)engine->opts.thread_count);
     ES_TRY(plan_find(engine, samples, engine->training, &plan, err));
+    assert(plan != NULL);
+    assert(plan->x != NULL);
     union { /* oneDNN takes no const, and does not write here */
         const float *given;
         void *taken;

@@ -56,6 +56,7 @@
     X(version)
 
 typedef struct es_onednn_library {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a declaration */
 #define X(name) __typeof__(dnnl_##name) *name;
     ES_ONEDNN_FUNCTIONS(X)
 #undef X

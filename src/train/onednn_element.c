@@ -1,6 +1,8 @@
 /* Activations, add, concat, flatten, dropout. */
 #include "train/onednn.h"
 
+#include <assert.h>
+
 bool es_onednn_activation_of(es_nn_kind kind, es_onednn_activation *out)
 {
     static const es_onednn_activation known[ES_NN_KIND_COUNT] = {
@@ -174,8 +176,10 @@ static es_status concat_describe(es_onednn_plan *plan, size_t layer, es_view *co
     dnnl_memory_desc_t *descs = ES_TAKE_ARRAY(plan->arena, dnnl_memory_desc_t, nn->input_count);
     if (descs == NULL)
         return es_arena_full(plan->arena, "concat", err);
-    for (size_t k = 0; k < nn->input_count; k++)
+    for (size_t k = 0; k < nn->input_count; k++) {
+        assert(parts[k] != NULL);
         descs[k] = parts[k]->desc;
+    }
     return es_onednn_check(plan, layer,
                            plan->lib->concat_primitive_desc_create(out_pd, &whole,
                                                                    (int)nn->input_count, 1, descs,
@@ -188,7 +192,7 @@ static es_status concat_forward(es_onednn_plan *plan, size_t layer, es_error *er
     es_onednn_layer *at = &plan->layers[layer];
     const es_nn_layer *nn = es_onednn_nn_layer(plan, layer);
     dnnl_memory_desc_t whole = es_onednn_value_desc(plan, nn->shape, false);
-    es_view *parts[ES_NN_INPUTS_MAX];
+    es_view *parts[ES_NN_INPUTS_MAX] = {0};
     es_onednn_arg args[ES_NN_INPUTS_MAX + 1];
     dnnl_primitive_desc_t pd = NULL;
     for (size_t k = 0; k < nn->input_count; k++) {

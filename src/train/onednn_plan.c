@@ -196,6 +196,7 @@ es_status es_onednn_step_add(es_onednn_plan *plan, size_t layer, const_dnnl_prim
     es_onednn_step step = {.layer = layer};
     assert(arg_count < ES_ONEDNN_ARGS_MAX);
     for (size_t i = 0; i < arg_count; i++) {
+        assert(args[i].view != NULL);
         step.args[step.arg_count++] = (dnnl_exec_arg_t){args[i].name, args[i].view->memory};
         touch(plan, args[i].view, plan->steps.count);
     }

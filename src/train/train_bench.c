@@ -3,7 +3,6 @@
  * PyTorch where Debian's python3-torch is installed. All work on one batch in memory, forward,
  * backward, SGD with Nesterov momentum; in turns, so that other work on the machine meets all.
  */
-#include "base/document.h"
 #include "es_bench.h"
 #include "train/testing/chain.h"
 #include "train/train.h"
@@ -90,8 +89,10 @@ static double torch_ask(size_t net, uint32_t threads)
     FILE *pipe = popen(command, "r"); /* a program of ours */
     if (pipe == NULL)
         return speed;
-    bool read = fscanf(pipe, "%lf", &speed) == 1;
-    return pclose(pipe) == 0 && read ? speed : (double)NAN;
+    char line[64] = "";
+    bool read = fgets(line, sizeof line, pipe) != NULL;
+    line[strcspn(line, "\n")] = '\0';
+    return pclose(pipe) == 0 && read && es_text_to_double(line, &speed) ? speed : (double)NAN;
 }
 
 /* ---- all in turns ---- */
@@ -187,7 +188,7 @@ int main(void)
     es_rng rng = es_rng_make(1, 0);
     es_bench bench = {0};
     es_error err = {0};
-    for (size_t i = 0; i < BATCH * 784; i++)
+    for (size_t i = 0; i < sizeof x / sizeof x[0]; i++)
         x[i] = (float)es_rng_normal(&rng);
     for (size_t i = 0; i < BATCH; i++)
         labels[i] = (uint32_t)es_rng_below(&rng, 10);
