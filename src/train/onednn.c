@@ -42,6 +42,7 @@ static const es_onednn_kind *kind_of(es_nn_kind kind)
         [ES_NN_CONCAT] = &es_onednn_concat,
         [ES_NN_FLATTEN] = &es_onednn_flatten,
         [ES_NN_DROPOUT] = &es_onednn_dropout,
+        [ES_NN_GRU] = &es_onednn_gru,
     };
     return kinds[kind] != NULL ? kinds[kind] : &es_onednn_plain;
 }
@@ -120,6 +121,8 @@ static es_status build_forward(es_onednn_plan *plan, es_error *err)
     const es_train_graph *graph = &plan->engine->graph;
     dnnl_memory_desc_t in = es_onednn_value_desc(plan, es_onednn_nn_layer(plan, 0)->shape, false);
     ES_TRY(es_onednn_view_outside(plan, &in, NULL, &plan->x, err));
+    plan->x->of_x = true;
+    ES_TRY(ES_ARRAY_PUSH(plan->arena, &plan->x_views, plan->x, "views", err));
     plan->layers[0].value = plan->x;
     for (size_t i = 1; i < graph->layer_count; i++)
         if (graph->needed[i])
@@ -303,14 +306,16 @@ static es_status forward(es_train_engine *engine, const float *x, size_t samples
     own->lib.omp_set_num_threads((int)engine->opts.thread_count);
     ES_TRY(plan_find(engine, samples, engine->training, &plan, err));
     assert(plan != NULL);
-    assert(plan->x != NULL);
     union { /* oneDNN takes no const, and does not write here */
         const float *given;
         void *taken;
     } in = {.given = x};
-    plan->x->data = in.taken;
-    ES_TRY(
-        es_onednn_check(plan, 0, own->lib.memory_set_data_handle(plan->x->memory, in.taken), err));
+    for (size_t i = 0; i < plan->x_views.count; i++) {
+        es_view *view = plan->x_views.items[i];
+        view->data = in.taken;
+        ES_TRY(
+            es_onednn_check(plan, 0, own->lib.memory_set_data_handle(view->memory, in.taken), err));
+    }
     ES_TRY(es_onednn_run(plan, 0, plan->forward_count, err));
     for (size_t k = 0; k < engine->graph.output_count; k++)
         engine->outputs[k] = plan->outputs[k]->data;

@@ -21,6 +21,7 @@
     X(memory_destroy)                                                                              \
     X(memory_set_data_handle)                                                                      \
     X(memory_desc_init_by_tag)                                                                     \
+    X(memory_desc_init_by_strides)                                                                 \
     X(memory_desc_init_submemory)                                                                  \
     X(memory_desc_equal)                                                                           \
     X(memory_desc_get_size)                                                                        \
@@ -50,6 +51,8 @@
     X(pooling_v2_forward_desc_init)                                                                \
     X(pooling_v2_backward_desc_init)                                                               \
     X(binary_desc_init)                                                                            \
+    X(lbr_gru_forward_desc_init)                                                                   \
+    X(lbr_gru_backward_desc_init)                                                                  \
     X(reorder_primitive_desc_create)                                                               \
     X(concat_primitive_desc_create)                                                                \
     X(sgemm)                                                                                       \
@@ -77,6 +80,7 @@ struct es_view {
     dnnl_memory_t memory;
     void *data;
     bool shared;        /* a gradient that goes to several layers: not to be written over */
+    bool of_x;          /* lies over the input */
     es_view *converted; /* list of the same values in other layouts */
 };
 
@@ -113,7 +117,9 @@ typedef struct es_onednn_layer {
     size_t fused_by;                          /* the layer that does this activation, or 0 */
     es_plain_op *op;                          /* where a plain operator does it */
     es_view *op_in[ES_NN_INPUTS_MAX], *op_in_gradient[ES_NN_INPUTS_MAX];
-    es_view *op_out, *op_out_gradient;
+    es_view *op_out_gradient;
+    es_view *matrices[2], *matrix_gradients[2]; /* of a GRU: W and R */
+    es_view *bias, *bias_gradient, *sequence;   /* the four biases; [steps, samples, units] */
 } es_onednn_layer;
 
 struct es_onednn_plan {
@@ -134,6 +140,7 @@ struct es_onednn_plan {
     size_t scratch_size;
     ES_ARRAY(dnnl_memory_t) scratch_memories;
     es_view *x;
+    ES_ARRAY(es_view *) x_views; /* x and what lies over it: moved to each pass's input */
     es_view *outputs[ES_NN_OUTPUTS_MAX];
     es_view *output_gradients[ES_NN_OUTPUTS_MAX]; /* NULL: not wanted */
     size_t pool_size;
@@ -196,7 +203,8 @@ void es_onednn_keep(es_onednn_plan *plan, const es_view *view);
 es_status es_onednn_settle(es_onednn_plan *plan, es_error *err) ES_MUST_CHECK;
 es_status es_onednn_run(es_onednn_plan *plan, size_t from, size_t to, es_error *err) ES_MUST_CHECK;
 
-/* ---- layers: onednn_conv.c, onednn_norm.c, onednn_element.c, onednn_pool.c, onednn_plain.c ----
+/* ---- layers: onednn_conv.c, onednn_norm.c, onednn_element.c, onednn_pool.c, onednn_gru.c,
+ * onednn_plain.c ----
  */
 
 /* Forward sets the layer's value; backward reads its gradient and adds to its inputs'. */
@@ -207,7 +215,7 @@ typedef struct es_onednn_kind {
 
 extern const es_onednn_kind es_onednn_conv, es_onednn_dense, es_onednn_batch_norm,
     es_onednn_element, es_onednn_pool, es_onednn_global_pool, es_onednn_add, es_onednn_concat,
-    es_onednn_flatten, es_onednn_dropout, es_onednn_plain;
+    es_onednn_flatten, es_onednn_dropout, es_onednn_gru, es_onednn_plain;
 
 static inline const es_nn_layer *es_onednn_nn_layer(const es_onednn_plan *plan, size_t layer)
 {

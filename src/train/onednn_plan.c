@@ -88,7 +88,10 @@ es_status es_onednn_view_new(es_onednn_plan *plan, const dnnl_memory_desc_t *des
 es_status es_onednn_view_over(es_onednn_plan *plan, const dnnl_memory_desc_t *desc,
                               const es_view *under, es_view **out_view, es_error *err)
 {
-    return view_make(plan, desc, under->buffer, under->data, out_view, err);
+    ES_TRY(view_make(plan, desc, under->buffer, under->data, out_view, err));
+    (*out_view)->of_x = under->of_x;
+    return under->of_x ? ES_ARRAY_PUSH(plan->arena, &plan->x_views, *out_view, "views", err)
+                       : ES_OK;
 }
 
 es_status es_onednn_view_outside(es_onednn_plan *plan, const dnnl_memory_desc_t *desc, void *data,

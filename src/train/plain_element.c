@@ -1,7 +1,7 @@
 /* Operators that work value by value: activations, dropout, add, concat, quantise. */
 #include "train/internal.h"
 
-#include <math.h>
+#include <tgmath.h>
 
 static size_t total(const es_plain_op *op)
 {
@@ -31,7 +31,7 @@ static size_t total(const es_plain_op *op)
 
 static es_real logistic(es_real x)
 {
-    return (es_real)(1 / (1 + exp(-(double)x)));
+    return 1 / (1 + exp(-x));
 }
 
 static es_real hard_sigmoid(es_real x)
@@ -43,7 +43,7 @@ ACTIVATION(relu, x > 0 ? x : 0, x > 0 ? 1 : 0);
 ACTIVATION(relu6, x > 0 ? (x < 6 ? x : 6) : 0, x > 0 && x < 6 ? 1 : 0);
 ACTIVATION(hard_swish, x *hard_sigmoid(x), x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + (es_real)0.5);
 ACTIVATION(sigmoid, logistic(x), y *(1 - y));
-ACTIVATION(tanh, (es_real)tanh((double)x), 1 - y * y);
+ACTIVATION(tanh, tanh(x), 1 - y * y);
 
 /* Flatten and the like: the values as they are. */
 static void copy_forward(const es_plain_op *op)

@@ -5,7 +5,7 @@
  */
 #include "train/internal.h"
 
-#include <math.h>
+#include <tgmath.h>
 
 typedef struct sizes {
     size_t samples, channels, steps, units;
@@ -48,7 +48,7 @@ static size_t gru_scratch(const es_plain_op *op)
 
 static es_real logistic(es_real x)
 {
-    return (es_real)(1 / (1 + exp(-(double)x)));
+    return 1 / (1 + exp(-x));
 }
 
 /* One step's gates from W x (in gates) and R h (in from_h). */
@@ -63,7 +63,7 @@ static void step_forward(sizes s, const es_real *bias, const es_real *from_h, es
             es_real z = logistic(g[k] + bias[k] + f[k] + bias[3 * u + k]);
             es_real r = logistic(g[u + k] + bias[u + k] + f[u + k] + bias[4 * u + k]);
             q[i * u + k] = f[2 * u + k] + bias[5 * u + k];
-            es_real c = (es_real)tanh((double)(g[2 * u + k] + bias[2 * u + k] + r * q[i * u + k]));
+            es_real c = tanh(g[2 * u + k] + bias[2 * u + k] + r * q[i * u + k]);
             next[i * u + k] = (1 - z) * c + z * h[i * u + k];
             g[k] = z;
             g[u + k] = r;

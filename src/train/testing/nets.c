@@ -216,6 +216,15 @@ static void quantise(es_nn *nn)
     out(nn, one(nn, ES_NN_QUANTISE, normed(nn)));
 }
 
+/* Nothing between the input and what wants it in another shape. */
+static void flatten_first(es_nn *nn)
+{
+    es_nn_id flat = one(nn, ES_NN_FLATTEN, input);
+    es_nn_id a = add(nn, (es_nn_layer){.kind = ES_NN_DENSE, .inputs = {flat}}, 4, true);
+    es_nn_id b = add(nn, (es_nn_layer){.kind = ES_NN_DENSE, .inputs = {a}}, 24, true);
+    out(nn, two(nn, ES_NN_ADD, flat, b));
+}
+
 static void exits(es_nn *nn)
 {
     es_nn_id a = one(nn, ES_NN_RELU, add(nn, window(ES_NN_CONV, input, 3, 1, 1), 4, true));
@@ -257,6 +266,7 @@ const es_train_case es_train_cases[] = {
     {"upsample", upsample, 3, {2, 3, 2}},
     {"gru", gru, 2, {3, 5}},
     {"quantise", quantise, 3, {2, 4, 3}},
+    {"flatten_first", flatten_first, 3, {2, 4, 3}},
     {"exits", exits, 3, {2, 6, 6}},
 };
 const size_t es_train_case_count = sizeof es_train_cases / sizeof es_train_cases[0];
