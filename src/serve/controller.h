@@ -13,6 +13,7 @@
 #define ES_SERVE_CONTROLLER_H
 
 #include "base/clock.h"
+#include "base/pool.h"
 #include "online/online.h"
 #include "serve/routes.h"
 
@@ -80,6 +81,8 @@ typedef struct es_controller_given {
     const es_scenario *scenario;
     const es_cluster *cluster;
     es_fleet fleet;
+    es_pool *pool; /* decisions are made there, and the rest goes on meanwhile; freed before the
+                      controller. NULL: within the tick */
     es_clock *clock;
     int64_t (*unix_ns)(
         void *context); /* wall clock: for people, and for how long nobody was here */

@@ -305,6 +305,48 @@ static void it_serves_its_page(void **state)
     bench_done(&b);
 }
 
+/* A policy that takes its time: meanwhile nodes are looked at. */
+static void it_looks_while_it_thinks(void **state)
+{
+    (void)state;
+    static const char db[] = ES_TEST_BINARY_DIR "/controller_http_test.db";
+    static const char yaml[] = ES_TEST_BINARY_DIR "/controller_http_test.yaml";
+    bench b;
+    served own;
+    pthread_t thread;
+    es_http_reply reply;
+    bench_init(&b, NULL);
+    fleet_http_write_cluster(b.http, yaml, NULL);
+    remove_state(db);
+    served_init(&own, &b, yaml, db);
+    own.opts.policy = "process:read h; n=0; while read l; do sleep 1; echo \"{\\\"slot\\\":$n}\"; "
+                      "n=$((n+1)); done";
+    struct sigaction action = {.sa_handler = ask_stop};
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, serve, &own), 0);
+    es_arena *arena = es_arena_new((size_t)64 << 20);
+    bool seen = false;
+    bool decided = false;
+    for (int i = 0; i < 500 && !decided; i++) {
+        nap();
+        es_arena_reset(arena);
+        if (own.port == 0 ||
+            get((uint16_t)own.port, "/estran/v1/status", NULL, arena, &reply) != 200)
+            continue;
+        decided = strstr(reply.body, "\"slot\": null") == NULL;
+        seen = seen || (!decided && strstr(reply.body, "\"up\": true") != NULL);
+    }
+    assert_true(decided && seen);
+    assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_ok_err(own.status, own.err);
+    stop_asked = 0;
+    es_text_done(&own.out);
+    es_arena_free(arena);
+    remove_state(db);
+    bench_done(&b);
+}
+
 static void once_dry_run_and_replay(void **state)
 {
     (void)state;
@@ -348,6 +390,7 @@ int main(void)
         cmocka_unit_test(bad_answers_are_no_answers),
         cmocka_unit_test(the_silent_are_waited_for_together),
         cmocka_unit_test(it_serves_its_page),
+        cmocka_unit_test(it_looks_while_it_thinks),
         cmocka_unit_test(once_dry_run_and_replay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "serve/transition.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 enum {
     ES_MEMBER_EPOCH_MAX = 64,
@@ -108,6 +109,11 @@ struct es_controller {
     double *requests;     /* [class] of the slot that ends */
     double *last;         /* [class] of the slot before; the scenario's in the first */
     es_reading *readings; /* [gateway] */
+    bool thinking;        /* a decision is under way, perhaps on the pool: hands off the decider */
+    _Atomic bool thought; /* it is there */
+    int64_t think_from_ns;
+    es_status think_status;
+    es_error think_err;
     es_reading fresh;     /* of one gateway, before it is taken in */
     bool decided;         /* a slot is running */
     uint32_t slot;        /* it, of the scenario */

@@ -266,6 +266,11 @@ static int64_t wall_ns(void *context)
     return (int64_t)now.tv_sec * ES_NS_PER_S + now.tv_nsec;
 }
 
+static void free_pool(es_pool **pool)
+{
+    es_pool_free(*pool);
+}
+
 static es_status run(const es_controller_opts *opts, es_arena *arena, es_text *out, es_error *err)
 {
     es_scenario scenario = *opts->scenario;
@@ -273,6 +278,7 @@ static es_status run(const es_controller_opts *opts, es_arena *arena, es_text *o
     es_http_fleet_opts fleet_opts = es_http_fleet_opts_default();
     ES_CLEANUP(es_http_fleet_free_p) es_http_fleet *fleet = NULL;
     ES_CLEANUP(es_controller_free_p) es_controller *controller = NULL;
+    ES_CLEANUP(free_pool) es_pool *pool = NULL; /* after the controller, so gone before it */
     if (opts->slot_s > 0)
         scenario.slot_s = opts->slot_s;
     ES_TRY(es_cluster_load(arena, opts->cluster, &scenario, &cluster, err));
@@ -290,6 +296,10 @@ static es_status run(const es_controller_opts *opts, es_arena *arena, es_text *o
     given.seed = opts->seed;
     given.state = opts->state;
     given.dry_run = opts->dry_run;
+    if (!opts->dry_run && !opts->replay) {
+        ES_TRY(es_pool_new(1, 1, &pool, err));
+        given.pool = pool;
+    }
     given.probe_s = opts->probe_s;
     given.patience_s = opts->patience_s;
     given.drain_s = opts->drain_s;

@@ -3,6 +3,7 @@
 
 #define CUT_S 1.0   /* a slot lasts at least so long, or a quarter of it, whoever comes or goes */
 #define RETRY_S 5.0 /* after the state could not be written, or the policy failed */
+#define THINK_LOOK_S 0.02 /* whether the decision is there */
 #define SHARE_TOLERANCE 1e-6
 enum { REGRET_STEPS = 40 };
 
@@ -359,13 +360,32 @@ static void time_slot(es_controller *c)
             boundary_ns < c->slot_end_ns + slot_ns ? boundary_ns : c->slot_end_ns + slot_ns;
 }
 
-static es_status decide(es_controller *c, es_error *err)
+/* On the pool's thread, where there is one: until it is done the decider is its own. */
+static void think(void *context)
 {
-    int64_t from_ns = now_ns(c);
-    es_text text;
+    es_controller *c = context;
+    c->think_err = (es_error){0};
+    c->think_status = es_decider_decide(c->decider, c->decided_usable, &c->think_err);
+    atomic_store(&c->thought, true);
+}
+
+static void begin_decision(es_controller *c)
+{
     es_members_usable(c);
     memcpy(c->decided_usable, c->usable, c->item_count * sizeof *c->decided_usable);
-    ES_TRY(es_decider_decide(c->decider, c->usable, err));
+    c->think_from_ns = now_ns(c);
+    c->thinking = true;
+    atomic_store(&c->thought, false);
+    if (c->given.pool == NULL || !es_pool_try_submit(c->given.pool, think, c))
+        think(c);
+}
+
+static es_status end_decision(es_controller *c, es_error *err)
+{
+    es_text text;
+    c->thinking = false;
+    if (c->think_status != ES_OK)
+        return es_fail(err, c->think_status, "%s", es_error_text(&c->think_err));
     const uint32_t *copies = es_decider_hosted(c->decider);
     bool changed = false;
     for (uint32_t i = 0; i < c->item_count; i++) {
@@ -374,9 +394,9 @@ static es_status decide(es_controller *c, es_error *err)
     }
     es_state_slot row = {.slot = c->next_slot,
                          .unix_ns = c->given.unix_ns(c->given.unix_context),
-                         .usable = c->usable,
+                         .usable = c->decided_usable,
                          .hosted = c->hosted_flags,
-                         .decision_s = es_s_from_ns(now_ns(c) - from_ns)};
+                         .decision_s = es_s_from_ns(now_ns(c) - c->think_from_ns)};
     es_text_init(&text, ES_DOCUMENT_BYTES_MAX);
     es_status status = aim(c, &row, changed, &text, err);
     es_text_done(&text);
@@ -425,7 +445,8 @@ static es_status step_slot(es_controller *c, es_error *err)
         ES_TRY(forget(c, err));
     else if (c->next_slot != planned)
         ES_TRY(es_slot_recall(c, err));
-    return decide(c, err);
+    begin_decision(c);
+    return ES_OK;
 }
 
 /* After a failure nothing is changed: the policy is told the state again, and asked again. */
@@ -435,10 +456,14 @@ es_status es_slot_advance(es_controller *c, es_error *err)
         return ES_OK;
     es_members_usable(c);
     c->cut = c->decided && memcmp(c->usable, c->decided_usable, c->item_count) != 0;
-    if (now_ns(c) < c->retry_ns || (c->decided && !is_over(c)))
+    if (!c->thinking && (now_ns(c) < c->retry_ns || (c->decided && !is_over(c))))
         return ES_OK;
     es_error why = {0};
-    es_status status = step_slot(c, &why);
+    es_status status = c->thinking ? ES_OK : step_slot(c, &why);
+    if (status == ES_OK && !atomic_load(&c->thought))
+        return ES_OK;
+    if (status == ES_OK)
+        status = end_decision(c, &why);
     es_controller_note(c, status, &why);
     c->retry_ns = 0;
     if (status == ES_OK)
@@ -454,6 +479,8 @@ es_status es_slot_advance(es_controller *c, es_error *err)
 
 int64_t es_slot_next_ns(const es_controller *c)
 {
+    if (c->thinking)
+        return now_ns(c) + es_ns_from_s(THINK_LOOK_S);
     if (c->retry_ns > 0)
         return c->retry_ns;
     if (!c->decided)

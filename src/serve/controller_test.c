@@ -309,7 +309,8 @@ static void a_gateway_is_away(void **state)
     bench_done(&own);
 }
 
-/* A new state, or a lost one, meets gateways with newer routes: it overtakes them. */
+/* A new state, or a lost one, meets gateways with newer routes: it overtakes them, and takes
+ * nothing away that they need meanwhile. */
 static void a_lost_state(void **state)
 {
     (void)state;
@@ -328,6 +329,15 @@ static void a_lost_state(void **state)
     assert_true(run_for(&own, 6, false));
     assert_true(own.fleet->gateways[0].generation > 100);
     assert_string_equal(describe(&own, &after), es_text_get(&before));
+    for (int i = 0; i < 8; i++) { /* full nodes, other plans */
+        stop(&own);
+        remove_state(&own);
+        own.given.policy = i % 2 == 0 ? "random:every=1" : "replan";
+        own.given.seed = (uint64_t)i + 1;
+        start(&own);
+        (void)run_for(&own, 2.5 * SLOT_S, false);
+        assert_int_equal(own.fleet->lost, 0);
+    }
     es_text_done(&before);
     es_text_done(&after);
     bench_done(&own);
