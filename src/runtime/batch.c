@@ -3,10 +3,14 @@
 #include "runtime/batch_internal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 
-enum { REPLICAS_MAX = 64, EXPECTED_SMOOTHING = 8 };
+enum { REPLICAS_MAX = 64, SMOOTHING = 8 };
+static const int64_t switch_ns = 20 * ES_NS_PER_US; /* to another thread and back */
+static const double rest_runs_max =
+    2; /* longer rests tell no more, but for a pause of the machine */
 
 /* Buffers for one run at a time. Threads take whichever is idle, as does one that calls submit. */
 typedef struct replica {
@@ -25,7 +29,9 @@ struct es_batcher {
     pthread_mutex_t lock; /* guards all below, and busy of the replicas */
     pthread_cond_t work;  /* a job has come, a replica is free, or it is over */
     es_batch_queue queue;
-    size_t sleeping; /* threads that wait for work */
+    size_t sleeping;    /* threads that wait for work */
+    int64_t at_rest_ns; /* since when nothing runs or waits */
+    double rest_ns;     /* smoothed: how long it had rested when jobs came; 0: it was busy */
     bool closed;
     es_batcher_stats stats;
     es_batch_size_stats *sizes; /* [size_count] */
@@ -82,9 +88,9 @@ static es_status check_opts(const es_session *session, const es_batcher_opts *op
                        opts->rows_max);
     if (opts->join && opts->rows_max == 0)
         return es_fail(err, ES_ERR_ARG, "join needs rows_max >= 1");
-    if (opts->wait_ns_max < 0)
-        return es_fail(err, ES_ERR_ARG, "wait_ns_max=%lld must be >= 0",
-                       (long long)opts->wait_ns_max);
+    if (opts->wait_ns_max < 0 || opts->run_ns_expected < 0)
+        return es_fail(err, ES_ERR_ARG, "wait_ns_max=%lld and run_ns_expected=%lld must be >= 0",
+                       (long long)opts->wait_ns_max, (long long)opts->run_ns_expected);
     for (size_t i = 0; i < opts->preferred_count; i++) {
         uint32_t before = i > 0 ? opts->preferred[i - 1] : 0;
         if (opts->preferred[i] <= before || opts->preferred[i] > opts->rows_max)
@@ -138,6 +144,15 @@ static bool expire(es_batcher *batcher, int64_t now_ns)
     return true;
 }
 
+/* Smoothed; a run that was interrupted moves it by little. */
+static int64_t expected_after(int64_t expected_ns, int64_t ran_ns)
+{
+    int64_t most_ns = expected_ns + expected_ns / 2;
+    if (expected_ns == 0)
+        return ran_ns;
+    return expected_ns + ((ran_ns < most_ns ? ran_ns : most_ns) - expected_ns) / SMOOTHING;
+}
+
 static void note_run(es_batcher *batcher, const es_batch_ran *ran, uint32_t rows, int64_t queued_ns)
 {
     es_batcher_stats *stats = &batcher->stats;
@@ -155,9 +170,7 @@ static void note_run(es_batcher *batcher, const es_batch_ran *ran, uint32_t rows
     size->run_ns += ran->run_ns;
     size->scatter_ns += ran->scatter_ns;
     if (ran->runs == 1 && rows == 1)
-        stats->run_ns_expected += stats->run_ns_expected == 0
-                                      ? ran->run_ns
-                                      : (ran->run_ns - stats->run_ns_expected) / EXPECTED_SMOOTHING;
+        stats->run_ns_expected = expected_after(stats->run_ns_expected, ran->run_ns);
 }
 
 static void run_jobs(es_batcher *batcher, replica *taken, es_batch_list *jobs, uint32_t rows,
@@ -176,6 +189,8 @@ static void run_jobs(es_batcher *batcher, replica *taken, es_batch_list *jobs, u
     taken->busy = false;
     batcher->stats.running -= count;
     note_run(batcher, &ran, rows, queued_ns);
+    if (batcher->stats.running == 0 && batcher->queue.count == 0)
+        batcher->at_rest_ns = es_clock_now_ns(batcher->clock);
 }
 
 static replica *idle_replica(es_batcher *batcher)
@@ -292,21 +307,40 @@ static es_status job_check(const es_batcher *batcher, es_batch_job *job, es_erro
     return ES_OK;
 }
 
-es_status es_batcher_submit(es_batcher *batcher, es_batch_job *job, bool may_run_here,
+/* Before the job is put. */
+static void note_rest(es_batcher *batcher, int64_t now_ns)
+{
+    bool at_rest = batcher->stats.running == 0 && batcher->queue.count == 0;
+    double most_ns = rest_runs_max * (double)batcher->stats.run_ns_expected;
+    double rested_ns = at_rest ? fmin((double)(now_ns - batcher->at_rest_ns), most_ns) : 0;
+    batcher->rest_ns += (rested_ns - batcher->rest_ns) / SMOOTHING;
+}
+
+/* Jobs that had waited in sockets while one ran here come right behind it: elsewhere, it overlaps
+ * with reading them, and they can be joined. Half a run is more than reading takes. */
+static bool better_here(const es_batcher *batcher, int64_t here_ns_max)
+{
+    int64_t run_ns = batcher->stats.run_ns_expected;
+    if (run_ns == 0 || run_ns > here_ns_max)
+        return false;
+    return run_ns <= switch_ns || batcher->rest_ns >= (double)run_ns / 2;
+}
+
+es_status es_batcher_submit(es_batcher *batcher, es_batch_job *job, int64_t here_ns_max,
                             es_error *err)
 {
     ES_TRY(job_check(batcher, job, err));
     (void)pthread_mutex_lock(&batcher->lock);
+    int64_t now_ns = es_clock_now_ns(batcher->clock);
     bool alone = batcher->queue.count == 0;
-    bool taken = !batcher->closed &&
-                 es_batch_queue_put(&batcher->queue, job, es_clock_now_ns(batcher->clock));
-    if (!taken) {
+    note_rest(batcher, now_ns);
+    if (batcher->closed || !es_batch_queue_put(&batcher->queue, job, now_ns)) {
         batcher->stats.refused++;
         (void)pthread_mutex_unlock(&batcher->lock);
         return es_fail(err, ES_ERR_UNAVAILABLE, "the queue is full");
     }
     int64_t wake_ns = 0; /* of no use here: a sleeping thread finds out itself */
-    if (may_run_here && alone)
+    if (alone && better_here(batcher, here_ns_max))
         (void)step(batcher, &wake_ns);
     if (batcher->queue.count > 0 && batcher->sleeping > 0)
         (void)pthread_cond_signal(&batcher->work);
@@ -372,6 +406,8 @@ es_status es_batcher_new(es_session *session, es_batcher_opts opts, es_batcher *
     batcher->opts = opts;
     batcher->clock = opts.clock != NULL ? opts.clock : es_clock_system();
     es_batch_queue_init(&batcher->queue, opts, session->input_count);
+    batcher->stats.run_ns_expected = opts.run_ns_expected;
+    batcher->at_rest_ns = es_clock_now_ns(batcher->clock);
     batcher->size_count = opts.rows_max > 0 ? opts.rows_max : 1;
     status = replicas_start(batcher, err);
     if (status != ES_OK) {

@@ -183,7 +183,7 @@ static void random_arrivals_are_answered_right_and_once(void **state)
         request_fill(&requests[i], &rng, 1 + (uint32_t)es_rng_below(&rng, ROWS_MAX));
         if (es_rng_below(&rng, 4) == 0)
             requests[i].job.deadline_ns = clock.time_ns + 1 + (int64_t)es_rng_below(&rng, 200);
-        assert_ok(es_batcher_submit(batcher, &requests[i].job, false, NULL));
+        assert_ok(es_batcher_submit(batcher, &requests[i].job, 0, NULL));
         clock.time_ns += (int64_t)es_rng_below(&rng, 120);
         if (es_rng_below(&rng, 3) == 0)
             (void)es_batcher_turn(batcher, &wake_ns);
@@ -232,8 +232,8 @@ static void what_is_overdue_never_runs(void **state)
     requests[0].job.deadline_ns = 1500;
     request_fill(&requests[1], &rng, 1);
     requests[1].job.deadline_ns = 1600;
-    assert_ok(es_batcher_submit(batcher, &requests[0].job, false, NULL));
-    assert_ok(es_batcher_submit(batcher, &requests[1].job, false, NULL));
+    assert_ok(es_batcher_submit(batcher, &requests[0].job, 0, NULL));
+    assert_ok(es_batcher_submit(batcher, &requests[1].job, 0, NULL));
     assert_int_equal(es_batcher_expire(batcher), 1500);
     clock.time_ns = 1550;
     assert_int_equal(es_batcher_expire(batcher), 1600);
@@ -282,7 +282,7 @@ static void only_the_guilty_one_fails(void **state)
             lookups[i].input = es_tensor_make(ES_DTYPE_I64, (int64_t[]){1}, 1, &lookups[i].x);
             lookups[i].job = (es_batch_job){
                 .inputs = &lookups[i].input, .done = keep_value, .context = &lookups[i]};
-            assert_ok(es_batcher_submit(batcher, &lookups[i].job, false, NULL));
+            assert_ok(es_batcher_submit(batcher, &lookups[i].job, 0, NULL));
         }
         assert_true(es_batcher_turn(batcher, &wake_ns));
         for (size_t i = 0; i < 3; i++) {
@@ -313,7 +313,7 @@ static void outputs_without_the_batch_part_it(void **state)
         lookups[i].input = es_tensor_make(ES_DTYPE_F32, (int64_t[]){1, WIDTH}, 2, x[i]);
         lookups[i].job =
             (es_batch_job){.inputs = &lookups[i].input, .done = keep_value, .context = &lookups[i]};
-        assert_ok(es_batcher_submit(batcher, &lookups[i].job, false, NULL));
+        assert_ok(es_batcher_submit(batcher, &lookups[i].job, 0, NULL));
     }
     assert_true(es_batcher_turn(batcher, &wake_ns));
     assert_true(lookups[0].fate == ES_BATCH_SERVED && lookups[0].y == 1);
@@ -351,7 +351,8 @@ static void *send(void *context)
         one->job.priority = (uint32_t)es_rng_below(&rng, 4);
         if (es_rng_below(&rng, 10) == 0)
             one->job.deadline_ns = es_clock_now_ns(clock) + (int64_t)es_rng_below(&rng, 200000);
-        if (es_batcher_submit(own->batcher, &one->job, es_rng_below(&rng, 2) == 0, NULL) != ES_OK) {
+        if (es_batcher_submit(own->batcher, &one->job, (int64_t)es_rng_below(&rng, 2) * ES_NS_PER_S,
+                              NULL) != ES_OK) {
             own->refused++;
             atomic_fetch_add(&one->answers, 1); /* here, once */
         }
@@ -394,18 +395,68 @@ static void many_threads_lose_nothing(void **state)
     print_message("%zu of %d were refused\n", refused, SENDERS * EACH);
 }
 
+/* Is the next job answered before submit returns? By a clock of the test, where runs take no time.
+ */
+static bool runs_here(es_batcher *batcher, int64_t here_ns_max)
+{
+    static request one;
+    es_rng rng = es_rng_make(1, 0);
+    int64_t wake_ns = 0;
+    request_fill(&one, &rng, 2);
+    assert_ok(es_batcher_submit(batcher, &one.job, here_ns_max, NULL));
+    bool here = atomic_load(&one.answers) == 1;
+    while (es_batcher_turn(batcher, &wake_ns))
+        continue;
+    assert_true(one.right);
+    return here;
+}
+
+static void a_job_runs_here_when_that_pays(void **state)
+{
+    const int64_t us = ES_NS_PER_US;
+    fixture *all = fixture_get(state);
+    es_clock_manual clock;
+    es_clock_manual_init(&clock, 1000);
+    es_batcher_opts opts = joining(4);
+    opts.clock = &clock.clock;
+    opts.threads = false;
+    es_batcher *batcher = batcher_of(open_add(all, -1), opts);
+    assert_false(runs_here(batcher, 0)); /* not asked for */
+    es_batcher_free(batcher);
+    batcher = batcher_of(open_add(all, -1), opts);
+    assert_false(runs_here(batcher, ES_NS_PER_S)); /* nobody knows how long it takes */
+    es_batcher_free(batcher);
+    opts.run_ns_expected = 10 * us;
+    batcher = batcher_of(open_add(all, -1), opts);
+    assert_true(runs_here(batcher, 50 * us)); /* shorter than a switch, however busy */
+    assert_true(runs_here(batcher, 50 * us));
+    es_batcher_free(batcher);
+    opts.run_ns_expected = 100 * us;
+    batcher = batcher_of(open_add(all, -1), opts);
+    assert_false(runs_here(batcher, 50 * us));  /* too long */
+    assert_false(runs_here(batcher, 200 * us)); /* comes right behind the last one */
+    for (int i = 0; i < 2; i++) { /* one rest may be a pause of the machine */
+        clock.time_ns += 1000 * us;
+        assert_false(runs_here(batcher, 200 * us));
+    }
+    clock.time_ns += 1000 * us;
+    assert_true(runs_here(batcher, 200 * us)); /* it rests between jobs */
+    es_batcher_free(batcher);
+}
+
+/* Threads do not matter to a job that runs where it was submitted. */
 static void a_lone_job_runs_where_it_is_submitted(void **state)
 {
     static request one;
     fixture *all = fixture_get(state);
     es_rng rng = es_rng_make(1, 0);
-    es_batcher *batcher = batcher_of(open_add(all, -1), joining(4));
-    for (int i = 0; i < 20; i++) {
-        request_fill(&one, &rng, 2);
-        assert_ok(es_batcher_submit(batcher, &one.job, true, NULL));
-        assert_int_equal(one.answers, 1); /* before submit returned */
-        assert_true(one.right);
-    }
+    es_batcher_opts opts = joining(4);
+    opts.run_ns_expected = ES_NS_PER_US;
+    es_batcher *batcher = batcher_of(open_add(all, -1), opts);
+    request_fill(&one, &rng, 2);
+    assert_ok(es_batcher_submit(batcher, &one.job, ES_NS_PER_S, NULL));
+    assert_int_equal(one.answers, 1); /* before submit returned */
+    assert_true(one.right);
     es_batcher_free(batcher);
 }
 
@@ -421,9 +472,9 @@ static void what_waits_at_the_end_is_cancelled(void **state)
     es_batcher *batcher = batcher_of(open_add(all, -1), opts);
     for (size_t i = 0; i < 3; i++)
         request_fill(&requests[i], &rng, 1);
-    assert_ok(es_batcher_submit(batcher, &requests[0].job, false, &err));
-    assert_ok(es_batcher_submit(batcher, &requests[1].job, false, &err));
-    assert_fails(es_batcher_submit(batcher, &requests[2].job, false, &err), ES_ERR_UNAVAILABLE, err,
+    assert_ok(es_batcher_submit(batcher, &requests[0].job, 0, &err));
+    assert_ok(es_batcher_submit(batcher, &requests[1].job, 0, &err));
+    assert_fails(es_batcher_submit(batcher, &requests[2].job, 0, &err), ES_ERR_UNAVAILABLE, err,
                  "full");
     es_batcher_free(batcher);
     assert_int_equal(requests[0].fate, ES_BATCH_CANCELLED);
@@ -443,14 +494,14 @@ static void wrong_jobs_and_options_are_named(void **state)
     es_batcher *none = NULL;
     es_batcher *batcher = batcher_of(open_add(all, -1), joining(2));
     request_fill(&one, &rng, 3);
-    assert_fails(es_batcher_submit(batcher, &one.job, false, &err), ES_ERR_ARG, err,
+    assert_fails(es_batcher_submit(batcher, &one.job, 0, &err), ES_ERR_ARG, err,
                  "'x': 3 rows must be in 1..2");
     one.input.dims[0] = 0;
     one.input.size_bytes = 0;
-    assert_fails(es_batcher_submit(batcher, &one.job, false, &err), ES_ERR_ARG, err,
+    assert_fails(es_batcher_submit(batcher, &one.job, 0, &err), ES_ERR_ARG, err,
                  "0 rows must be in 1..2");
     one.input = es_tensor_make(ES_DTYPE_F32, (int64_t[]){1, 3}, 2, one.x);
-    assert_fails(es_batcher_submit(batcher, &one.job, false, &err), ES_ERR_ARG, err,
+    assert_fails(es_batcher_submit(batcher, &one.job, 0, &err), ES_ERR_ARG, err,
                  "expected f32[?x4]");
     es_batcher_free(batcher);
     es_session *fixed = open_add(all, 1);
@@ -531,7 +582,7 @@ static void a_real_network_joined_equals_itself_alone(void **state)
         es_tensor_fill(&lookups[i].input, &rng);
         lookups[i].job =
             (es_batch_job){.inputs = &lookups[i].input, .done = keep_value, .context = &lookups[i]};
-        assert_ok(es_batcher_submit(batcher, &lookups[i].job, false, NULL));
+        assert_ok(es_batcher_submit(batcher, &lookups[i].job, 0, NULL));
     }
     int64_t wake_ns = 0;
     assert_true(es_batcher_turn(batcher, &wake_ns));
@@ -554,6 +605,7 @@ int main(void)
         cmocka_unit_test(only_the_guilty_one_fails),
         cmocka_unit_test(outputs_without_the_batch_part_it),
         cmocka_unit_test(many_threads_lose_nothing),
+        cmocka_unit_test(a_job_runs_here_when_that_pays),
         cmocka_unit_test(a_lone_job_runs_where_it_is_submitted),
         cmocka_unit_test(what_waits_at_the_end_is_cancelled),
         cmocka_unit_test(wrong_jobs_and_options_are_named),

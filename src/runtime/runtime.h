@@ -244,6 +244,7 @@ typedef struct es_batcher_opts {
     uint32_t level_default;                     /* from 1; default 1 */
     es_batch_level levels[ES_BATCH_LEVELS_MAX];
     size_t buffer_bytes_max; /* of one replica's batches; larger ones are split; default 256 MiB */
+    int64_t run_ns_expected; /* of a single run, until some were seen; 0: not known; default 0 */
 } es_batcher_opts;
 
 es_batcher_opts es_batcher_opts_default(void);
@@ -259,12 +260,13 @@ void es_batcher_free(es_batcher *batcher);
 
 /*
  * Takes the job, or fails without calling done: ES_ERR_ARG inputs that do not fit,
- * ES_ERR_UNAVAILABLE the queue of its level is full. may_run_here: when a replica is idle and
- * nobody waits, the job may run, and done be called, before this returns: saves two thread
- * switches, so it is for models that take little longer than those. No allocation in the steady
- * state. O(inputs).
+ * ES_ERR_UNAVAILABLE the queue of its level is full. No allocation in the steady state. O(inputs).
+ * here_ns_max: when a replica is idle and nobody waits, a job whose run is expected to take no
+ * longer may run, and done be called, on this thread before this returns. That saves two thread
+ * switches; where jobs follow so close that reading the next one should overlap with running this
+ * one, only runs that are shorter than a switch are kept here. 0: never.
  */
-es_status es_batcher_submit(es_batcher *batcher, es_batch_job *job, bool may_run_here,
+es_status es_batcher_submit(es_batcher *batcher, es_batch_job *job, int64_t here_ns_max,
                             es_error *err) ES_MUST_CHECK;
 
 /* Answers what is overdue though every replica is busy; the next deadline, INT64_MAX: none. */

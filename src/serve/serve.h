@@ -64,8 +64,8 @@ typedef struct es_server_opts {
     uint32_t thread_count;  /* inside one run; default 1 */
     uint32_t batch_max;     /* rows joined for models that do not say; 0, 1: none; default 8 */
     uint32_t queue_max;     /* requests that wait per model and priority; default 1024 */
-    double inline_us_max;   /* models whose run takes no longer are run by the thread that reads
-                               the request; default 50 */
+    double inline_us_max;   /* runs that take no longer may go on the thread that reads the request,
+                               while requests are few; default 300 */
     size_t body_bytes_max;  /* of an inference request; default 64 MiB */
     size_t load_bytes_max;  /* of a load request with files; default 512 MiB */
     const char *peer_token; /* shown to peers that were told with no other; NULL: none */

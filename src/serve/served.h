@@ -76,8 +76,8 @@ struct es_served {
     uint32_t thread_count; /* of a run */
     int64_t load_ns;
     uint64_t file_bytes;
-    bool runs_inline;  /* a run takes about as long as handing it to a thread */
-    bool has_timeouts; /* requests may expire though they do not ask for it */
+    int64_t here_ns_max; /* see es_batcher_submit */
+    bool has_timeouts;   /* requests may expire though they do not ask for it */
     es_served_counts counts;
     _Atomic size_t references;
     void (*retire)(void *context, es_served *served); /* when the last one has gone */
@@ -92,7 +92,7 @@ typedef struct es_served_defaults {
     uint32_t batch_max; /* rows of models that can be batched and do not say; 0, 1: no batches */
     uint32_t queue_max; /* >= 1 */
     bool cache;
-    int64_t inline_ns_max; /* runs no longer than this may go on the loop's own thread */
+    int64_t here_ns_max; /* runs no longer than this may go on the loop's own thread */
 } es_served_defaults;
 
 es_served_defaults es_served_defaults_default(void);

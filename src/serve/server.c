@@ -17,7 +17,7 @@ es_server_opts es_server_opts_default(void)
         .thread_count = 1,
         .batch_max = 8,
         .queue_max = 1024,
-        .inline_us_max = 50,
+        .inline_us_max = 300,
         .body_bytes_max = (size_t)64 << 20,
         .load_bytes_max = (size_t)512 << 20,
         .connections_max = 1024,
@@ -179,9 +179,9 @@ static es_status fill(es_server *server, es_error *err)
                      .batch_max = opts->batch_max,
                      .queue_max = opts->queue_max,
                      .cache = opts->cache_all,
-                     .inline_ns_max = opts->emulate /* a loop is not to be held */
-                                          ? -1
-                                          : (int64_t)(opts->inline_us_max * (double)ES_NS_PER_US)},
+                     .here_ns_max = opts->emulate /* a loop is not to be held */
+                                        ? 0
+                                        : (int64_t)(opts->inline_us_max * (double)ES_NS_PER_US)},
     };
     ES_TRY(es_repository_new(repository, &server->repository, err));
     return http_open(server, err);

@@ -536,7 +536,7 @@ void es_server_infer_submit(es_infer *infer)
         infer->submitted_ns -= infer->route->late_ns;
         infer->route->late_ns = 0;
     }
-    status = es_batcher_submit(served->batcher, &infer->job, served->runs_inline, &err);
+    status = es_batcher_submit(served->batcher, &infer->job, served->here_ns_max, &err);
     if (status != ES_OK)
         es_server_infer_fail(infer,
                              status == ES_ERR_UNAVAILABLE ? ES_SERVED_REJECTED : ES_SERVED_WRONG,
