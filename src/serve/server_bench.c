@@ -1,0 +1,586 @@
+/*
+ * The node beside ONNX Runtime alone, in one run: the same model, one thread for running it. The
+ * node is a process of its own, driven over loopback in binary; what it runs, its HTTP thread and
+ * the client share the machine's processors.
+ */
+#include "base/file.h"
+#include "es_bench.h"
+#include "http/testing/http_bench_client.h"
+#include "oip.h"
+#include "runtime/testing/tiny_model.h"
+#include "serve.h"
+
+#include <dirent.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { CONNECTIONS_MAX = 64, ROUNDS = 9, PACED = 3000, BATCH_WIDTH = 32, BATCH_LAYERS = 150 };
+
+typedef struct node {
+    pid_t pid;
+    uint16_t port;
+} node;
+
+/* ---- the node's process ---- */
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+/* Never returns. */
+static void serve(const char *repository, int ready_fd)
+{
+    es_error err = {0};
+    es_server *server = NULL;
+    size_t failed = 0;
+    es_server_opts opts = es_server_opts_default();
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGTERM, &action, NULL);
+    opts.repository = repository;
+    opts.port = 0;
+    if (es_server_init(opts, &server, &err) != ES_OK ||
+        es_server_start(server, &failed, &err) != ES_OK || failed > 0) {
+        (void)fprintf(stderr, "node: %s\n", es_error_text(&err));
+        _exit(1);
+    }
+    uint16_t port = es_server_port(server);
+    if (write(ready_fd, &port, sizeof port) != sizeof port)
+        _exit(1);
+    while (stop == 0)
+        (void)poll(NULL, 0, 100);
+    es_server_done(server);
+    _exit(0);
+}
+
+static bool node_start(node *out, const char *repository)
+{
+    int ends[2];
+    if (pipe(ends) != 0)
+        return false;
+    out->pid = fork();
+    if (out->pid == 0) {
+        (void)close(ends[0]);
+        serve(repository, ends[1]);
+    }
+    (void)close(ends[1]);
+    bool good = out->pid > 0 && read(ends[0], &out->port, sizeof out->port) == sizeof out->port;
+    (void)close(ends[0]);
+    return good;
+}
+
+static void node_stop(node *one)
+{
+    int status = 0;
+    if (one->pid <= 0)
+        return;
+    (void)kill(one->pid, SIGTERM);
+    (void)waitpid(one->pid, &status, 0);
+}
+
+static double node_memory_mb(const node *one)
+{
+    char path[64];
+    unsigned long long size = 0;
+    unsigned long long resident = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/statm", (int)one->pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL || fscanf(file, "%llu %llu", &size, &resident) != 2)
+        resident = 0;
+    if (file != NULL)
+        (void)fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+/* Processor time of the process, and of its busiest thread since `since` (NULL: since it began).
+ * What others do on the machine hardly changes it. */
+typedef struct threads {
+    size_t count;
+    long ids[64];
+    double busy_s[64];
+    double all_s;
+} threads;
+
+static void threads_look(const node *one, threads *out)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)one->pid);
+    DIR *folder = opendir(path);
+    const struct dirent *entry = NULL;
+    *out = (threads){.count = 0};
+    while (folder != NULL && (entry = readdir(folder)) != NULL && out->count < 64) {
+        unsigned long long ns = 0;
+        long id = strtol(entry->d_name, NULL, 10);
+        (void)snprintf(path, sizeof path, "/proc/%d/task/%ld/schedstat", (int)one->pid, id);
+        FILE *file = id > 0 ? fopen(path, "re") : NULL;
+        if (file == NULL)
+            continue;
+        if (fscanf(file, "%llu", &ns) == 1) {
+            out->ids[out->count] = id;
+            out->busy_s[out->count++] = (double)ns / 1e9;
+            out->all_s += (double)ns / 1e9;
+        }
+        (void)fclose(file);
+    }
+    if (folder != NULL)
+        (void)closedir(folder);
+}
+
+static double threads_busiest(const threads *before, const threads *after)
+{
+    double most_s = 0;
+    for (size_t i = 0; i < after->count; i++) {
+        double busy_s = after->busy_s[i];
+        for (size_t k = 0; k < before->count; k++)
+            if (before->ids[k] == after->ids[i])
+                busy_s -= before->busy_s[k];
+        most_s = fmax(most_s, busy_s);
+    }
+    return most_s;
+}
+
+/* ---- one request, sent again and again ---- */
+
+typedef struct request {
+    uint16_t port;
+    char *bytes;
+    size_t size;
+    size_t connections, count; /* of a round */
+} request;
+
+static bool request_make(es_arena *arena, const node *to, const char *model, const es_port *port,
+                         request *out)
+{
+    es_text body;
+    int64_t json_size = 0;
+    es_tensor shape = es_port_tensor(port, 1);
+    void *data = es_arena_take(arena, shape.size_bytes, 1);
+    const es_oip_param wish = {
+        .name = "binary_data_output", .type = ES_DOC_BOOL, .as.boolean = true};
+    es_oip_tensor tensor = {.name = port->name,
+                            .dtype = port->dtype,
+                            .rank = port->rank,
+                            .data = data,
+                            .size_bytes = shape.size_bytes,
+                            .binary = true};
+    memcpy(tensor.dims, shape.dims, sizeof tensor.dims);
+    es_oip_message message = {
+        .tensors = &tensor, .tensor_count = 1, .params = {.items = &wish, .count = 1}};
+    es_text_init(&body, 1 << 24);
+    bool good =
+        data != NULL && es_oip_encode(ES_OIP_REQUEST, &message, &body, &json_size, NULL) == ES_OK;
+    char *head = es_arena_format(arena,
+                                 "POST /v2/models/%s/infer HTTP/1.1\r\nHost: a\r\n"
+                                 "%s: %lld\r\nContent-Length: %zu\r\n\r\n",
+                                 model, ES_OIP_JSON_SIZE_HEADER, (long long)json_size, body.size);
+    good = good && head != NULL;
+    *out = (request){.port = to->port};
+    if (good) {
+        size_t head_size = strlen(head);
+        out->size = head_size + body.size;
+        out->bytes = es_arena_take(arena, out->size, 1);
+        good = out->bytes != NULL;
+        if (good) {
+            memcpy(out->bytes, head, head_size);
+            memcpy(out->bytes + head_size, body.bytes, body.size);
+        }
+    }
+    es_text_done(&body);
+    return good;
+}
+
+/* A whole answer, of 200. */
+static bool read_whole(int fd)
+{
+    char bytes[16384];
+    size_t used = 0;
+    for (;;) {
+        ssize_t got = recv(fd, bytes + used, sizeof bytes - 1 - used, 0);
+        if (got <= 0)
+            return false;
+        used += (size_t)got;
+        bytes[used] = '\0';
+        char *end = strstr(bytes, "\r\n\r\n");
+        char *length = strstr(bytes, "Content-Length: ");
+        if (end == NULL || length == NULL)
+            continue;
+        size_t body = strtoul(length + 16, NULL, 10);
+        if (used >= (size_t)(end + 4 - bytes) + body)
+            return memcmp(bytes, "HTTP/1.1 200", 12) == 0;
+    }
+}
+
+static int connection_open(uint16_t port)
+{
+    int on = 1;
+    int fd = connect_to(port);
+    if (fd >= 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+/* Each connection has one request under way; count in all. */
+static bool drive(void *context)
+{
+    const request *given = context;
+    struct pollfd watched[CONNECTIONS_MAX];
+    size_t sent = 0;
+    size_t done = 0;
+    bool good = true;
+    for (size_t i = 0; i < given->connections; i++) {
+        watched[i] = (struct pollfd){.fd = connection_open(given->port), .events = POLLIN};
+        good = good && watched[i].fd >= 0 && send_all(watched[i].fd, given->bytes, given->size);
+        sent++;
+    }
+    while (good && done < given->count) {
+        if (poll(watched, given->connections, 10000) <= 0)
+            return false;
+        for (size_t i = 0; i < given->connections && good; i++) {
+            if (watched[i].revents == 0)
+                continue;
+            good = read_whole(watched[i].fd);
+            done++;
+            watched[i].events = sent < given->count ? POLLIN : 0;
+            if (sent++ < given->count)
+                good = good && send_all(watched[i].fd, given->bytes, given->size);
+            else
+                watched[i].fd = -1 - watched[i].fd; /* poll passes over it */
+        }
+    }
+    for (size_t i = 0; i < given->connections; i++)
+        (void)close(watched[i].fd < 0 ? -1 - watched[i].fd : watched[i].fd);
+    return good;
+}
+
+/* ---- the library alone ---- */
+
+typedef struct bare {
+    es_session *session;
+    es_binding *binding;
+    size_t count;
+    double busy_s; /* of the thread, in all rounds */
+} bare;
+
+static double thread_s(void)
+{
+    struct timespec now;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0
+               ? (double)now.tv_sec + (double)now.tv_nsec / 1e9
+               : 0;
+}
+
+static bool bare_make(es_arena *arena, es_runtime *runtime, const char *path, bare *out)
+{
+    es_tensor input;
+    es_tensor output = {.dtype = ES_DTYPE_NONE};
+    if (es_session_open(runtime, path, es_session_opts_default(), &out->session, NULL) != ES_OK)
+        return false;
+    input = es_port_tensor(es_session_input(out->session, 0), 1);
+    output = es_port_tensor(es_session_output(out->session, 0), 1);
+    input.data = es_arena_take(arena, input.size_bytes, 1);
+    output.data = es_arena_take(arena, output.size_bytes, 1);
+    return input.data != NULL && output.data != NULL &&
+           es_binding_new(out->session, &input, 1, &output, 1, &out->binding, NULL) == ES_OK;
+}
+
+static bool run_bare(void *context)
+{
+    bare *given = context;
+    double before_s = thread_s();
+    for (size_t i = 0; i < given->count; i++)
+        if (es_binding_run(given->binding, NULL) != ES_OK)
+            return false;
+    given->busy_s += thread_s() - before_s;
+    return true;
+}
+
+/* ---- throughput ---- */
+
+static bool bench_throughput(es_bench *bench, const node *one, request *network, bare *alone)
+{
+    enum { RUNS = 1500, CONNECTIONS = 4 };
+    threads before;
+    threads after;
+    threads_look(one, &before);
+    network->connections = CONNECTIONS;
+    network->count = RUNS;
+    alone->count = RUNS;
+    es_bench_job jobs[] = {{.what = "node", .run = drive, .context = network},
+                           {.what = "bare", .run = run_bare, .context = alone}};
+    if (!es_bench_time(jobs, 2, ROUNDS))
+        return false;
+    es_bench_add(bench, "node: ResNet-8, 4 connections", RUNS / jobs[0].median_s, "1/s", "higher",
+                 (double)NAN);
+    es_bench_add(bench, "node: ResNet-8, ONNX Runtime alone", RUNS / jobs[1].median_s, "1/s",
+                 "higher", (double)NAN);
+    es_bench_add(bench, "node: ResNet-8, share of ONNX Runtime alone",
+                 jobs[1].median_s / jobs[0].median_s, "x", "higher", 0.9);
+    threads_look(one, &after);
+    es_bench_add(bench, "node: ResNet-8, the same by processor time of the thread that runs it",
+                 alone->busy_s / threads_busiest(&before, &after), "x", "higher", 0.9);
+    es_bench_add(bench, "node: ResNet-8, processor time of all threads per request",
+                 (after.all_s - before.all_s) / (RUNS * (ROUNDS + 1)) * 1e6, "us", "lower",
+                 (double)NAN);
+    return true;
+}
+
+/* ---- latency at half load: due at equal distances, twice a run apart ---- */
+
+typedef struct paced {
+    double node_s[PACED], bare_s[PACED];
+} paced;
+
+static bool bench_latency(es_bench *bench, const request *network, const bare *alone, double run_s)
+{
+    static paced times;
+    es_clock *clock = es_clock_system();
+    int fd = connection_open(network->port);
+    int64_t gap_ns = es_ns_from_s(2 * run_s);
+    int64_t due_ns = es_clock_now_ns(clock) + gap_ns;
+    bool good = fd >= 0;
+    for (size_t i = 0; good && i < 2 * PACED; i++) {
+        bool of_node = (i / 100) % 2 == 0; /* in turns, so that disturbances hit both */
+        es_clock_sleep_until_ns(clock, due_ns);
+        int64_t start_ns = es_clock_now_ns(clock);
+        good = of_node ? send_all(fd, network->bytes, network->size) && read_whole(fd)
+                       : es_binding_run(alone->binding, NULL) == ES_OK;
+        size_t at = i / 200 * 100 + i % 100;
+        (of_node ? times.node_s : times.bare_s)[at] =
+            es_s_from_ns(es_clock_now_ns(clock) - start_ns);
+        due_ns += gap_ns;
+        if (due_ns < es_clock_now_ns(clock)) /* disturbed: no burst to catch up */
+            due_ns = es_clock_now_ns(clock) + gap_ns;
+    }
+    (void)close(fd);
+    if (!good)
+        return false;
+    (void)es_bench_median(times.node_s, PACED); /* sorts */
+    (void)es_bench_median(times.bare_s, PACED);
+    es_bench_add(bench, "node: ResNet-8 at half load, p50", times.node_s[PACED / 2] * 1e6, "us",
+                 "lower", (double)NAN);
+    es_bench_add(bench, "node: ResNet-8 at half load, p50 added to ONNX Runtime alone",
+                 (times.node_s[PACED / 2] - times.bare_s[PACED / 2]) * 1e6, "us", "lower", 60);
+    es_bench_add(bench, "node: ResNet-8 at half load, p99 of ONNX Runtime alone",
+                 times.bare_s[PACED * 99 / 100] * 1e6, "us", "lower", (double)NAN);
+    es_bench_add(bench, "node: ResNet-8 at half load, p99 added to ONNX Runtime alone",
+                 (times.node_s[PACED * 99 / 100] - times.bare_s[PACED * 99 / 100]) * 1e6, "us",
+                 "lower", 250);
+    return true;
+}
+
+/* ---- a trivial model, by wrk ---- */
+
+static bool wrk_script(const char *folder, const request *trivial, char *path, size_t size)
+{
+    const char *body = strstr(trivial->bytes, "\r\n\r\n") + 4;
+    const char *header = strstr(trivial->bytes, ES_OIP_JSON_SIZE_HEADER);
+    size_t body_size = trivial->size - (size_t)(body - trivial->bytes);
+    es_text text;
+    es_text_init(&text, 1 << 20);
+    es_text_format(&text, "wrk.method=\"POST\"\nwrk.headers[\"%s\"]=\"%ld\"\nwrk.body=\"",
+                   ES_OIP_JSON_SIZE_HEADER,
+                   strtol(header + strlen(ES_OIP_JSON_SIZE_HEADER) + 2, NULL, 10));
+    for (size_t i = 0; i < body_size; i++)
+        es_text_format(&text, "\\%03u", (unsigned)(unsigned char)body[i]);
+    es_text_append(&text, "\"\n");
+    (void)snprintf(path, size, "%s/post.lua", folder);
+    bool good = es_file_write(path, text.bytes, text.size, NULL) == ES_OK;
+    es_text_done(&text);
+    return good;
+}
+
+static bool bench_trivial(es_bench *bench, const node *one, const char *folder,
+                          const request *trivial)
+{
+    char script[600];
+    char command[1200];
+    char line[256];
+    double requests = 0;
+    double rate = 0;
+    if (!wrk_script(folder, trivial, script, sizeof script))
+        return false;
+    (void)snprintf(
+        command, sizeof command,
+        "wrk -t1 -c16 -d5s -s %s http://127.0.0.1:%u/v2/models/trivial/infer 2>/dev/null", script,
+        one->port);
+    threads before;
+    threads after;
+    threads_look(one, &before);
+    FILE *wrk = popen(command, "r");
+    while (wrk != NULL && fgets(line, sizeof line, wrk) != NULL) {
+        (void)sscanf(line, " %lf requests in", &requests);
+        (void)sscanf(line, "Requests/sec: %lf", &rate);
+        if (strstr(line, "Non-2xx") != NULL)
+            rate = 0;
+    }
+    if (wrk == NULL || pclose(wrk) != 0 || rate == 0) {
+        (void)fprintf(stderr, "wrk is not there: no figures for the trivial model\n");
+        return true;
+    }
+    threads_look(one, &after);
+    es_bench_add(bench, "node: trivial model, wrk with 16 connections", rate, "1/s", "higher",
+                 25000);
+    es_bench_add(bench, "node: trivial model, processor time of a request",
+                 (after.all_s - before.all_s) / requests * 1e6, "us", "lower", (double)NAN);
+    return true;
+}
+
+/* ---- batching ---- */
+
+static bool bench_batching(es_bench *bench, const node *one, request *joined, request *alone)
+{
+    enum { RUNS = 1500, CONNECTIONS = 32 };
+    joined->connections = alone->connections = CONNECTIONS;
+    joined->count = alone->count = RUNS;
+    es_bench_job jobs[] = {{.what = "joined", .run = drive, .context = joined},
+                           {.what = "alone", .run = drive, .context = alone}};
+    threads looks[3];
+    if (!es_bench_time(jobs, 2, ROUNDS))
+        return false;
+    for (size_t i = 0; i < 3; i++) {
+        threads_look(one, &looks[i]);
+        if (i < 2 && !jobs[i].run(jobs[i].context))
+            return false;
+    }
+    es_bench_add(bench, "node: 150 small layers, 32 connections, joined", RUNS / jobs[0].median_s,
+                 "1/s", "higher", (double)NAN);
+    es_bench_add(bench, "node: 150 small layers, 32 connections, one by one",
+                 RUNS / jobs[1].median_s, "1/s", "higher", (double)NAN);
+    es_bench_add(bench, "node: gain of batching", jobs[1].median_s / jobs[0].median_s, "x",
+                 "higher", 2);
+    es_bench_add(bench, "node: gain of batching, by processor time of the node",
+                 (looks[2].all_s - looks[1].all_s) / (looks[1].all_s - looks[0].all_s), "x",
+                 "higher", 2);
+    return true;
+}
+
+/* ---- the whole ---- */
+
+typedef struct world {
+    es_arena *arena;
+    es_runtime *runtime;
+    char folder[512];
+    char resnet[600]; /* "": the data are not there */
+    double models_mb;
+} world;
+
+static bool put_model(world *w, const char *name, const char *file, const void *bytes, size_t size)
+{
+    char path[800];
+    (void)snprintf(path, sizeof path, "%s/%s/1", w->folder, name);
+    if (es_file_make_folder(path, NULL) != ES_OK)
+        return false;
+    (void)snprintf(path, sizeof path, "%s/%s/%s", w->folder, name, file);
+    if (strstr(file, ".onnx") != NULL)
+        w->models_mb += (double)size / 1e6;
+    return es_file_write(path, bytes, size, NULL) == ES_OK;
+}
+
+static bool world_make(world *w)
+{
+    static const char joins[] = "max_batch_size: 16 dynamic_batching { }";
+    static const char single[] = "max_batch_size: 0";
+    const char *root = getenv("ESTRAN_DATA");
+    const void *bytes = NULL;
+    char *data = NULL;
+    size_t size = 0;
+    char path[600];
+    w->arena = es_arena_new((size_t)512 << 20);
+    (void)snprintf(w->folder, sizeof w->folder, "/tmp/estran-bench-XXXXXX");
+    if (w->arena == NULL || mkdtemp(w->folder) == NULL)
+        return false;
+    if (tiny_add(w->arena, -1, &bytes, &size, NULL) != ES_OK ||
+        !put_model(w, "trivial", "1/model.onnx", bytes, size))
+        return false;
+    if (tiny_layers(w->arena, -1, BATCH_WIDTH, BATCH_LAYERS, &bytes, &size, NULL) != ES_OK ||
+        !put_model(w, "joined", "1/model.onnx", bytes, size) ||
+        !put_model(w, "joined", "config.pbtxt", joins, sizeof joins - 1) ||
+        !put_model(w, "alone", "1/model.onnx", bytes, size) ||
+        !put_model(w, "alone", "config.pbtxt", single, sizeof single - 1))
+        return false;
+    (void)snprintf(path, sizeof path, "%s/onnx/mlperf_tiny_resnet8_cifar10.onnx",
+                   root != NULL ? root : "../shared/data");
+    if (es_file_read(w->arena, path, 1 << 24, &data, &size, NULL) == ES_OK &&
+        put_model(w, "resnet8", "1/model.onnx", data, size))
+        (void)snprintf(w->resnet, sizeof w->resnet, "%s/resnet8/1/model.onnx", w->folder);
+    return true;
+}
+
+static void world_done(world *w)
+{
+    char command[600];
+    if (w->folder[0] != '\0') {
+        (void)snprintf(command, sizeof command, "rm -rf %s", w->folder);
+        if (system(command) != 0)
+            (void)fprintf(stderr, "%s is left\n", w->folder);
+    }
+    es_runtime_free(w->runtime);
+    es_arena_free(w->arena);
+}
+
+static bool bench_resnet(es_bench *bench, world *w, const node *one)
+{
+    bare alone = {.session = NULL};
+    request network;
+    bool good =
+        bare_make(w->arena, w->runtime, w->resnet, &alone) &&
+        request_make(w->arena, one, "resnet8", es_session_input(alone.session, 0), &network) &&
+        bench_throughput(bench, one, &network, &alone);
+    if (good) {
+        es_bench_job job = {.what = "bare", .run = run_bare, .context = &alone};
+        alone.count = 500;
+        good =
+            es_bench_time(&job, 1, 5) && bench_latency(bench, &network, &alone, job.median_s / 500);
+    }
+    es_binding_free(alone.binding);
+    es_session_unref(alone.session);
+    return good;
+}
+
+static bool bench_all(es_bench *bench, world *w, const node *one)
+{
+    const es_port four = {.name = "x", .dtype = ES_DTYPE_F32, .rank = 2, .dims = {-1, 4}};
+    const es_port wide = {.name = "x", .dtype = ES_DTYPE_F32, .rank = 2, .dims = {-1, BATCH_WIDTH}};
+    request trivial;
+    request joined;
+    request alone;
+    if (!request_make(w->arena, one, "trivial", &four, &trivial) ||
+        !request_make(w->arena, one, "joined", &wide, &joined) ||
+        !request_make(w->arena, one, "alone", &wide, &alone))
+        return false;
+    if (w->resnet[0] != '\0' && !bench_resnet(bench, w, one))
+        return false;
+    if (!bench_batching(bench, one, &joined, &alone) ||
+        !bench_trivial(bench, one, w->folder, &trivial))
+        return false;
+    es_bench_add(bench, "node: resident memory without its models",
+                 node_memory_mb(one) - w->models_mb, "MB", "lower", 60);
+    return true;
+}
+
+int main(void)
+{
+    es_bench bench = {0};
+    es_error err = {0};
+    world w = {.arena = NULL};
+    node one = {.pid = 0};
+    /* the node is forked before this process has threads */
+    bool good = world_make(&w) && node_start(&one, w.folder);
+    if (good && es_runtime_new(es_runtime_opts_default(), &w.runtime, &err) != ES_OK) {
+        (void)fprintf(stderr, "serve: %s\n", es_error_text(&err));
+        good = false;
+    }
+    if (good && w.resnet[0] == '\0')
+        (void)fprintf(stderr, "the real data are not there: no figures for ResNet-8\n");
+    good = good && bench_all(&bench, &w, &one);
+    node_stop(&one);
+    world_done(&w);
+    return good ? es_bench_print(&bench) : 1;
+}
