@@ -26,6 +26,7 @@ typedef struct options {
     const char *peer_ca;
     const char *peer_cert;
     const char *peer_key;
+    const char *request_log;
     bool emulate;
 } options;
 
@@ -156,6 +157,11 @@ static const es_option rows[] = {
      .offset = offsetof(options, peer_key),
      .value = "FILE",
      .help = "its key, PEM"},
+    {.name = "request-log",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, request_log),
+     .value = "FILE",
+     .help = "append a JSON line per request; a trace of format requests"},
     {.name = "emulate",
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, emulate),
@@ -183,6 +189,7 @@ static es_status fill(es_cli *cli, const options *chosen, es_gateway_opts *opts,
     opts->peer_ca_file = chosen->peer_ca;
     opts->peer_certificate_file = chosen->peer_cert;
     opts->peer_key_file = chosen->peer_key;
+    opts->request_log = chosen->request_log;
     opts->emulate = chosen->emulate;
     return ES_OK;
 }

@@ -141,6 +141,8 @@ static es_status fill(es_gateway *gateway, es_error *err)
     gateway->arena = es_arena_new(OPTIONS_BYTES_MAX);
     if (gateway->arena == NULL)
         return es_fail(err, ES_ERR_NOMEM, "no memory for a gateway");
+    if (gateway->opts.request_log != NULL)
+        ES_TRY(es_request_log_open(gateway->opts.request_log, &gateway->log, err));
     ES_TRY(open_loops(gateway, err));
     ES_TRY(open_http(gateway, err));
     return es_gateway_clerk_start(gateway, err);
@@ -205,6 +207,7 @@ void es_gateway_done(es_gateway *gateway)
         loop_done(&gateway->loops[i]);
     free(gateway->loops);
     es_http_server_done(gateway->http);
+    es_request_log_close(gateway->log);
     es_arena_free(gateway->arena);
     free(gateway);
 }

@@ -16,6 +16,7 @@
 #include "hop.h"
 #include "http/http.h"
 #include "meter/meter.h"
+#include "request_log.h"
 #include "serve.h"
 
 #include <pthread.h>
@@ -160,6 +161,7 @@ struct es_gateway {
     es_http_server *http;
     es_http_caller *caller;
     es_gateway_loop *loops; /* [opts.loop_count] */
+    es_request_log *log;    /* NULL: none */
     bool stopped;
     struct es_gateway_clerk *clerk;
 };
@@ -208,6 +210,8 @@ struct es_gateway_request {
     uint32_t class_index;
     es_gateway_ask ask;
     int64_t start_ns, deadline_ns;
+    const es_serve_visit *visits; /* of the answer, in the arena; visit_count 0: not told */
+    uint32_t visit_count;
     const char *json_size, *content_type, *traceparent, *tracestate, *load_format; /* or NULL */
     const void *body;
     size_t body_bytes;

@@ -233,12 +233,15 @@ static void note_visits(es_gateway_request *request, uint32_t option, const char
 {
     es_gateway_view *view = request->view;
     const es_serve_table *table = view->routes->table;
-    es_serve_visit visits[ES_STAGE_COUNT_MAX];
     uint32_t count = 0;
     size_t number = option_number(request, option);
-    if (es_serve_visits_decode(request->arena, stages, visits, &count, NULL) != ES_OK ||
+    es_serve_visit *visits = ES_TAKE_ARRAY(request->arena, es_serve_visit, ES_STAGE_COUNT_MAX);
+    if (visits == NULL ||
+        es_serve_visits_decode(request->arena, stages, visits, &count, NULL) != ES_OK ||
         count == 0 || count > option_of(request, option)->stage_count)
         return;
+    request->visits = visits;
+    request->visit_count = count;
     es_gateway_series *series = view->series[table->first_stage[number] + count - 1];
     es_gateway_count(partial ? &series->partial : &series->answered);
     es_gateway_registry *registry = &request->loop->registry;

@@ -61,6 +61,33 @@ void es_gateway_requests_free(es_gateway_loop *loop)
 
 /* ---- the end of every accepted request ---- */
 
+static void log_line(const es_gateway_request *request, es_gateway_outcome outcome,
+                     int64_t latency_ns)
+{
+    enum { NAME_SIZE = 2 * ES_SERVE_NAME_BYTES_MAX + 8 };
+    const es_serve_class *class =
+        &request->view->routes->table->routes->classes[request->class_index];
+    char name[NAME_SIZE];
+    es_request_line line = {.class_name = name,
+                            .outcome = es_gateway_outcome_names[outcome],
+                            .traceparent = request->traceparent,
+                            .age_ns = latency_ns,
+                            .total_ns = latency_ns,
+                            .rows = 1,
+                            .energy_j = 0};
+    (void)snprintf(name, sizeof name, "%s at %s", class->task, class->entry);
+    for (uint32_t k = 0; k < request->visit_count; k++) {
+        const es_serve_visit *visit = &request->visits[k];
+        line.model = visit->model;
+        line.node = visit->node;
+        line.queue_ns += (int64_t)visit->queue_us * ES_NS_PER_US;
+        line.compute_ns += (int64_t)visit->compute_us * ES_NS_PER_US;
+        line.energy_j += visit->joules; /* NAN: not known of all */
+        line.energy_source = visit->source;
+    }
+    es_request_log_add(request->loop->gateway->log, &line);
+}
+
 void es_gateway_request_end(es_gateway_request *request, es_gateway_outcome outcome)
 {
     es_gateway_view *view = request->view;
@@ -73,6 +100,8 @@ void es_gateway_request_end(es_gateway_request *request, es_gateway_outcome outc
         if (request->unmet != 0)
             es_gateway_count(&counts->unmet);
     }
+    if (request->loop->gateway->log != NULL)
+        log_line(request, outcome, latency_ns);
     request_give(request);
     es_gateway_view_leave(view);
 }

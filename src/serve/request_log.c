@@ -106,6 +106,8 @@ static void put_line(es_text *out, const es_request_line *line)
     es_json_put_text(&json, "class", line->class_name);
     es_json_put_text(&json, "model", line->model);
     es_json_put_text(&json, "version", line->version);
+    if (line->node != NULL)
+        es_json_put_text(&json, "node", line->node);
     if (line->id != NULL)
         es_json_put_text(&json, "id", line->id);
     es_json_put_text(&json, "outcome", line->outcome);

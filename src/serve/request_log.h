@@ -14,12 +14,13 @@
 typedef struct es_request_log es_request_log;
 
 typedef struct es_request_line {
-    const char *class_name; /* of the trace: what the client called it, else the model */
-    const char *model, *version;
-    const char *id;          /* NULL: none */
-    const char *outcome;     /* "ok", "rejected", ... */
-    const char *traceparent; /* NULL: none */
-    int64_t age_ns;          /* how long ago it had come */
+    const char *class_name;      /* of the trace: what the client called it, else the model */
+    const char *model, *version; /* NULL: not known */
+    const char *node;            /* where the answer left, of gateways; NULL: not told */
+    const char *id;              /* NULL: none */
+    const char *outcome;         /* "ok", "rejected", ... */
+    const char *traceparent;     /* NULL: none */
+    int64_t age_ns;              /* how long ago it had come */
     int64_t total_ns, queue_ns, compute_ns;
     uint32_t rows;
     double energy_j; /* NAN: none */

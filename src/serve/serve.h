@@ -158,6 +158,7 @@ typedef struct es_gateway_opts {
     double hedge_share;       /* copies beside a slow one, per request; 0: none; default 0.02 */
     uint32_t calls_max;       /* requests under way, per loop; default 1024 */
     size_t body_bytes_max;    /* of an inference request; default 64 MiB */
+    const char *request_log;  /* JSON lines are appended to this file; NULL: none */
     bool emulate;             /* emulate the links that routes tell peers with; default false */
 } es_gateway_opts;
 
