@@ -84,7 +84,8 @@ static es_status send_copy(es_gateway_request *request, es_serve_choice choice, 
                          .header_count = count,
                          .body = request->body,
                          .body_bytes = request->body_bytes,
-                         .timeout_s = es_s_from_ns(left_ns),
+                         /* A little late is better than nothing: the node's best is on its way. */
+                         .timeout_s = es_s_from_ns(left_ns + es_hop_margin_ns(left_ns)),
                          .repeatable = true,
                          .called = on_copy_end,
                          .context = copy};

@@ -73,15 +73,19 @@ size_t es_hop_payload_bytes(size_t body_bytes, const char *json_size)
 
 /* ---- time and replies ---- */
 
-enum { MARGIN_US = 500, MARGIN_SHARE = 50 };
+/* A twentieth and a millisecond, for what a busy machine takes to notice that time is over; at most
+ * a fifth. */
+int64_t es_hop_margin_ns(int64_t left_ns)
+{
+    int64_t margin_ns = ES_NS_PER_MS + left_ns / 20;
+    return margin_ns < left_ns / 5 ? margin_ns : left_ns / 5;
+}
 
 uint64_t es_hop_timeout_us(int64_t left_ns, int64_t back_ns)
 {
-    int64_t left_us = (left_ns - back_ns) / ES_NS_PER_US;
-    int64_t margin_us = MARGIN_US + left_us / MARGIN_SHARE;
-    if (left_us > 2 * margin_us)
-        return (uint64_t)(left_us - margin_us);
-    return left_us > 2 ? (uint64_t)left_us / 2 : 1;
+    int64_t there_ns = left_ns - back_ns;
+    int64_t left_us = (there_ns - es_hop_margin_ns(there_ns)) / ES_NS_PER_US;
+    return left_us > 0 ? (uint64_t)left_us : 1;
 }
 
 void es_hop_reply_put(es_hop_reply *reply, const char *name, const char *value)
@@ -95,7 +99,7 @@ void es_hop_reply_put(es_hop_reply *reply, const char *name, const char *value)
 /* Headers of an answer that go back to whoever asked. */
 static const char *const PASSED[] = {
     "Content-Type",  "Inference-Header-Content-Length", "Estran-Stages", "Estran-Partial",
-    "Estran-Failed", "endpoint-load-metrics",           "Retry-After"};
+    "Estran-Failed", "endpoint-load-metrics",           "Retry-After",   "traceparent"};
 
 void es_hop_reply_keep(es_hop_reply *reply, es_arena *arena, const es_http_result *result)
 {

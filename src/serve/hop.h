@@ -39,6 +39,8 @@ size_t es_hop_payload_bytes(size_t body_bytes, const char *json_size);
 
 /* ---- time ---- */
 
+/* How long before the end the next process is to answer. */
+int64_t es_hop_margin_ns(int64_t left_ns);
 /* Microseconds for the next process, of what is left here: a little less, and the way back
  * (back_ns), so that its answer is here before the time is over. >= 1. */
 uint64_t es_hop_timeout_us(int64_t left_ns, int64_t back_ns);

@@ -81,8 +81,6 @@ static void pass_back(es_infer *infer)
         (void)snprintf(route->due_text, sizeof route->due_text, "%lld", (long long)route->ready_ns);
         es_hop_reply_put(&reply, ES_DUE_HEADER, route->due_text);
     }
-    if (infer->traceparent[0] != '\0')
-        es_hop_reply_put(&reply, "traceparent", infer->traceparent);
     es_hop_reply_send(&reply, request); /* copies the headers, which live in the arena */
     es_server_infer_drop(infer);
 }
