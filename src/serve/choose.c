@@ -400,6 +400,20 @@ void es_chooser_node_answered(es_chooser *chooser, uint32_t node)
     chooser->nodes[node] = (node_state){0};
 }
 
+void es_chooser_option_unknown(es_chooser *chooser, uint32_t class_index, uint32_t option,
+                               int64_t now_ns)
+{
+    const es_serve_table *table = chooser->table;
+    uint32_t number = table->first_option[class_index] + option;
+    for (uint32_t k = table->first_stage[number]; k < table->first_stage[number + 1]; k++) {
+        node_state *node = &chooser->nodes[table->stage_nodes[k]];
+        if (node->tried) {
+            node->tried = false;
+            node->next_ns = now_ns;
+        }
+    }
+}
+
 bool es_chooser_node_is_down(const es_chooser *chooser, uint32_t node)
 {
     assert(node < chooser->table->node_count);

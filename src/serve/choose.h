@@ -118,6 +118,9 @@ es_serve_choice es_choose_again(es_chooser *chooser, uint32_t class_index,
  * then one request may try it, and so on until one is answered. */
 void es_chooser_node_failed(es_chooser *chooser, uint32_t node, int64_t now_ns);
 void es_chooser_node_answered(es_chooser *chooser, uint32_t node);
+/* A try that said nothing: it was not sent, or not waited for. The next request may try again. */
+void es_chooser_option_unknown(es_chooser *chooser, uint32_t class_index, uint32_t option,
+                               int64_t now_ns);
 bool es_chooser_node_is_down(const es_chooser *chooser, uint32_t node);
 
 /* How long an option took from here; and the latency that 95 % of its requests stay below, from

@@ -150,8 +150,13 @@ static bool send_another(es_gateway_request *request, es_serve_budget *budget, b
     es_serve_choice choice =
         es_choose_again(request->view->chooser, request->class_index, &request->ask.wish, tried,
                         request->copy_count, elsewhere, now_ns);
-    if (choice.kind != ES_SERVE_CHOICE_OPTION || !es_serve_budget_take(budget, now_ns))
+    if (choice.kind != ES_SERVE_CHOICE_OPTION)
         return false;
+    if (!es_serve_budget_take(budget, now_ns)) {
+        es_chooser_option_unknown(request->view->chooser, request->class_index, choice.option,
+                                  now_ns);
+        return false;
+    }
     return send_copy(request, choice, now_ns, &err) == ES_OK;
 }
 
@@ -206,6 +211,8 @@ static void note_nodes(es_gateway_request *request, const es_gateway_copy *copy,
         blame(request, NULL, result->end == ES_HTTP_END_LATE, first, waited_ns, copy->option);
         return;
     }
+    if (result->end == ES_HTTP_END_CANCELLED) /* another copy was quicker, which says little */
+        es_chooser_option_unknown(chooser, request->class_index, copy->option, now_of(request));
     if (result->end != ES_HTTP_END_REPLY)
         return;
     size_t number = option_number(request, copy->option);

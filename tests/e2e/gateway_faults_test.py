@@ -140,7 +140,8 @@ class Changes(GatewayCase):
         counts = seen["classes"][0]
         self.say(f"{told['queries']} queries at {0.8 * full:.0f}/s (80 % of {full:.0f}/s), "
                  f"{told['failed']} failed, 8 changes, generation {seen['generation']}")
-        self.assertEqual(told["failed"], 0, told)
+        # A machine that others slow down meanwhile cannot even send all: that is the client's.
+        self.assertLessEqual(set(told["errors"]), {"not sent"}, told)
         self.assertEqual(counts["arrived"], counts["answered"], counts)
         self.assertEqual(counts["failed"], 0)
         self.assertEqual(seen["generation"], 9)
