@@ -217,6 +217,30 @@ static void mistakes(void **state)
     assert_fails(es_train_engine_new(nn, opts, &engine, &err), ES_ERR_ARG, err, "an output");
 }
 
+/* However little memory there is: an error that says so, and nothing left behind. */
+static void every_cap(void **state)
+{
+    (void)state;
+    for (es_train_backend backend = ES_TRAIN_PLAIN; backend <= ES_TRAIN_ONEDNN; backend++) {
+        size_t refused = 0;
+        es_status status = ES_ERR_NOMEM;
+        for (size_t cap = 1024; status == ES_ERR_NOMEM; cap += cap / 4) {
+            es_train_engine_opts opts = es_train_engine_opts_default();
+            es_train_engine *engine = NULL;
+            opts.backend = backend;
+            opts.cap_bytes = cap;
+            opts.thread_count = 1;
+            status = es_train_engine_new(net_of("concat"), opts, &engine, &err);
+            refused += status == ES_ERR_NOMEM;
+            es_train_engine_free(engine);
+        }
+        if (status == ES_ERR_UNAVAILABLE)
+            continue; /* no oneDNN */
+        assert_int_equal(status, ES_OK);
+        assert_true(refused > 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(running_statistics, start, stop),
         cmocka_unit_test_setup_teardown(quantise_passes_inside, start, stop),
         cmocka_unit_test_setup_teardown(mistakes, start, stop),
+        cmocka_unit_test_setup_teardown(every_cap, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -391,6 +391,26 @@ static void mistakes(void **state)
     fit_fails(frozen, &set, &opts, ES_ERR_ARG, "no layer is trained");
 }
 
+static void every_cap(void **state)
+{
+    (void)state;
+    es_dataset set = signals(100);
+    es_data_rows parts[ES_DATA_PARTS_MAX];
+    es_fit_result result;
+    es_status status = ES_ERR_NOMEM;
+    size_t refused = 0;
+    halves(&set, parts);
+    for (size_t cap = 1024; status == ES_ERR_NOMEM; cap += cap / 4, refused++) {
+        es_fit_opts opts = options();
+        opts.epoch_count = 1;
+        opts.engine.cap_bytes = cap;
+        opts.checkpoint = scratch_file("cap.checkpoint");
+        status = es_fit(arena, small_net(), &set, &parts[0], &parts[1], &opts, &result, &err);
+    }
+    assert_ok_err(status, err);
+    assert_true(refused > 5);
+}
+
 /* ---- statistics ---- */
 
 /* Over batches that make up the set, the mean is that of the set. */
@@ -405,6 +425,7 @@ static void statistics_anew(void **state)
     es_data_batches_opts in_order = es_data_batches_opts_default();
     float *mean = es_nn_param_of(&nn->layers.items[2], ES_NN_MEAN)->values;
     opts.batch = 300;
+    opts.gradients = false; /* not needed */
     in_order.batch = 100;
     assert_ok_err(es_train_engine_new(nn, opts, &engine, &err), err);
     assert_ok_err(es_data_batches_init(arena, &set, NULL, in_order, &batches, &err), err);
@@ -432,6 +453,7 @@ int main(void)
         TEST(other_settings_are_refused),
         TEST(hooks),
         TEST(mistakes),
+        TEST(every_cap),
         TEST(statistics_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,17 @@ typedef struct backend {
     es_onednn_plan *plans[PLANS_MAX]; /* the latest first */
 } backend;
 
+size_t es_onednn_used_bytes(const es_train_engine *engine)
+{
+    const backend *own = engine->backend;
+    size_t used = es_arena_used_bytes(engine->arena);
+    for (size_t i = 0; i < PLANS_MAX; i++)
+        if (own->plans[i] != NULL)
+            used += own->plans[i]->pool_size + own->plans[i]->scratch_size +
+                    es_arena_used_bytes(own->plans[i]->arena);
+    return used;
+}
+
 /* ---- what layers ask ---- */
 
 bool es_onednn_wants(const es_onednn_plan *plan, size_t layer, size_t k)

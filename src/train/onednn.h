@@ -203,6 +203,9 @@ void es_onednn_keep(es_onednn_plan *plan, const es_view *view);
 es_status es_onednn_settle(es_onednn_plan *plan, es_error *err) ES_MUST_CHECK;
 es_status es_onednn_run(es_onednn_plan *plan, size_t from, size_t to, es_error *err) ES_MUST_CHECK;
 
+/* onednn.c: of the engine and the plans it has. */
+size_t es_onednn_used_bytes(const es_train_engine *engine);
+
 /* ---- layers: onednn_conv.c, onednn_norm.c, onednn_element.c, onednn_pool.c, onednn_gru.c,
  * onednn_plain.c ----
  */

@@ -48,7 +48,7 @@ static es_status add_forward(es_onednn_plan *plan, size_t layer, es_error *err)
     es_onednn_arg args[7] = {{DNNL_ARG_SRC, at->source},  {DNNL_ARG_DST, at->value},
                              {DNNL_ARG_SCALE, at->scale}, {DNNL_ARG_SHIFT, at->shift},
                              {DNNL_ARG_MEAN, at->mean},   {DNNL_ARG_VARIANCE, at->variance}};
-    if (at->fused > 0 && plan->back) {
+    if (at->fused > 0 && plan->learn) { /* even when no way back follows */
         ES_TRY(es_onednn_view_new(plan, es_onednn_query(plan, at->hint, dnnl_query_workspace_md),
                                   &at->saved, err));
         args[count++] = (es_onednn_arg){DNNL_ARG_WORKSPACE, at->saved};

@@ -277,7 +277,7 @@ es_status es_onednn_settle(es_onednn_plan *plan, es_error *err)
 {
     ES_TRY(place_buffers(plan, err));
     size_t total = plan->pool_size + aligned(plan->scratch_size) + ALIGNMENT;
-    size_t used = es_arena_used_bytes(plan->engine->arena);
+    size_t used = es_onednn_used_bytes(plan->engine);
     if (used + total > plan->engine->opts.cap_bytes)
         return es_fail(err, ES_ERR_NOMEM,
                        "a batch of %zu takes %zu bytes, the engine may have %zu: take a smaller "

@@ -75,11 +75,11 @@ es_nn *es_train_engine_nn(const es_train_engine *engine);
 typedef enum es_train_pass {
     ES_TRAIN_INFER,      /* running statistics, no dropout */
     ES_TRAIN_LEARN,      /* batch statistics, which also move the running ones; dropout */
-    ES_TRAIN_STATISTICS, /* as LEARN without dropout, for es_train_statistics_reset */
+    ES_TRAIN_STATISTICS, /* as LEARN without dropout */
 } es_train_pass;
 
-/* x[samples, input]; 1 <= samples <= batch, LEARN needs 2 where a batch norm works on single
- * values. Kept until the backward. */
+/* x[samples, input]; 1 <= samples <= batch. x is kept until the backward. The first pass of a kind
+ * and number of samples makes its plan, later ones take no memory. */
 es_status es_train_forward(es_train_engine *engine, const float *x, size_t samples,
                            es_train_pass pass, es_error *err) ES_MUST_CHECK;
 
