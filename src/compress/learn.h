@@ -207,7 +207,8 @@ void es_prune_keep(es_prune_order *order, size_t gone);
 
 /* A net of the first channels of each group of a master, whose values it takes. */
 typedef struct es_width {
-    double width; /* share of the channels */
+    double width;     /* share of the channels */
+    size_t *channels; /* [group] kept */
     es_nn *nn;
     es_nn_origin origin;
     const size_t *first; /* by layer: number of its parameter 0 in origin */
@@ -234,6 +235,14 @@ es_status es_width_sort(es_arena *scratch, es_nn *nn, const es_nn_groups *groups
 es_status es_width_rank(es_learner *learner, es_nn *nn, const es_nn_groups *groups,
                         es_prune_criterion criterion, size_t batch_count,
                         es_error *err) ES_MUST_CHECK;
+
+/* All widths in one ONNX file: the master's weights once, and an input "width", [1] of int64, that
+ * says which of widths[count] to be; sealed and trained, each with its statistics, the last one the
+ * master itself. ES_ERR_UNSUPPORTED names a layer whose size cannot be told while running. */
+enum { ES_WIDTHS_MAX = 16 };
+es_status es_widths_switch(es_arena *arena, const es_width *widths, size_t count,
+                           const es_nn_groups *groups, const es_model **out_model,
+                           es_error *err) ES_MUST_CHECK;
 
 /* ---- batch norms ---- */
 

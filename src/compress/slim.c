@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTHS_MAX = 16, RANK_BATCHES = 20, STATISTICS_SAMPLES = 8192 };
+enum { RANK_BATCHES = 20, STATISTICS_SAMPLES = 8192 };
 
 typedef struct options {
-    const char *widths;
+    const char *widths, *file;
     int64_t multiple, between, own_epochs;
     size_t start, norms;
     double own_rate;
@@ -77,6 +77,11 @@ static const es_step_option rows[] = {
      .min = 1e-9,
      .max = 100,
      .help = "of that"},
+    {.name = "switch",
+     .type = ES_STEP_TEXT,
+     .offset = offsetof(options, file),
+     .help =
+         "write one ONNX file for all widths here: the weights once, and an input that chooses"},
     ES_LEARN_OPTIONS(options, "10", "0.1", "yes"),
 };
 
@@ -87,10 +92,10 @@ typedef struct slimmer {
     const options *options;
     es_nn *master;
     es_nn_groups groups;
-    double shares[WIDTHS_MAX]; /* rising; the last is 1 */
-    size_t count;              /* of shares */
-    es_width widths[WIDTHS_MAX];
-    es_train_engine *engines[WIDTHS_MAX]; /* of widths but the last */
+    double shares[ES_WIDTHS_MAX]; /* rising; the last is 1 */
+    size_t count;                 /* of shares */
+    es_width widths[ES_WIDTHS_MAX];
+    es_train_engine *engines[ES_WIDTHS_MAX]; /* of widths but the last */
     size_t classes;
     float *soft, *slope; /* [batch, classes] */
 } slimmer;
@@ -107,8 +112,8 @@ static es_status read_widths(slimmer *s, es_error *err)
             *next++ = '\0';
         if (!es_text_to_double(at, &width) || !(width > 0 && width <= 1))
             return es_fail(err, ES_ERR_ARG, "widths: '%s' must be a number above 0, at most 1", at);
-        if (s->count == WIDTHS_MAX)
-            return es_fail(err, ES_ERR_LIMIT, "more than %d widths", WIDTHS_MAX);
+        if (s->count == ES_WIDTHS_MAX)
+            return es_fail(err, ES_ERR_LIMIT, "more than %d widths", ES_WIDTHS_MAX);
         if (s->count > 0 && !(width > s->shares[s->count - 1]))
             return es_fail(err, ES_ERR_ARG, "widths=%s must rise", s->options->widths);
         s->shares[s->count++] = width;
@@ -211,7 +216,7 @@ static es_status learn_width(slimmer *s, size_t w, es_train_engine *master,
 }
 
 /* Widths 1 .. count - 2 in an order of chance, that of the step alone. */
-static void draw(const slimmer *s, uint64_t step, size_t chosen[WIDTHS_MAX])
+static void draw(const slimmer *s, uint64_t step, size_t chosen[ES_WIDTHS_MAX])
 {
     es_rng rng = es_rng_make(s->learner->job->seed ^ UINT64_C(0x736c696d), step);
     for (size_t w = 1; w + 1 < s->count; w++)
@@ -223,7 +228,7 @@ static es_status step(void *context, es_train_engine *engine, const es_fit_batch
                       double *out_loss, size_t *out_right, es_error *err)
 {
     slimmer *s = context;
-    size_t chosen[WIDTHS_MAX] = {0};
+    size_t chosen[ES_WIDTHS_MAX] = {0};
     size_t middle = s->count - 2;
     ES_TRY(learn_widest(s, engine, batch, out_loss, out_right, err));
     draw(s, batch->step, chosen);
@@ -346,6 +351,16 @@ static es_status give(slimmer *s, size_t w, const es_variant *from, es_variants 
     return es_learn_report_end(&report, arena, &made->report, err);
 }
 
+static es_status write_switch(slimmer *s, es_error *err)
+{
+    const es_model *model = NULL;
+    es_arena *arena = s->learner->arena;
+    ES_TRY(es_within(err, es_widths_switch(arena, s->widths, s->count, &s->groups, &model, err),
+                     "switch"));
+    es_arena_reset(s->learner->scratch);
+    return es_model_write(s->learner->scratch, model, s->options->file, err);
+}
+
 /* ---- the step of a recipe ---- */
 
 static void slimmer_done(slimmer *s)
@@ -371,7 +386,7 @@ static es_status run(const es_compress_job *job, const void *given, const es_var
     }
     for (size_t w = 0; w < s.count; w++)
         ES_TRY(give(&s, w, from, out, err));
-    return ES_OK;
+    return o->file != NULL ? write_switch(&s, err) : ES_OK;
 }
 
 const es_step_kind es_step_slim = {

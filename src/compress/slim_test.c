@@ -1,5 +1,8 @@
 /* Slimming: every width's weights are the master's, bit for bit, and every width works. */
+#include "base/file.h"
 #include "compress/test_learn.h"
+
+#include <stdlib.h>
 
 #define FEW "batch=20,rate=0.05,threads=1"
 #define FOLDED                                                                                     \
@@ -100,6 +103,96 @@ static void added_norms_change_nothing(void **state)
     test_job_done(&t);
 }
 
+/* The answers of one file of all widths, as the runtime gives them. */
+static void check_switched(test_job *t, const es_variants *made, const char *path)
+{
+    ES_CLEANUP(es_session_unref_p) es_session *session = NULL;
+    es_error err = {0};
+    assert_ok_err(es_session_open(t->job.runtime, path, es_session_opts_default(), &session, &err),
+                  err);
+    assert_int_equal(es_session_input_count(session), 2);
+    for (size_t w = 0; w < made->count; w++) {
+        const float *wanted = test_scores(t, test_nn_of(t, made->items[w].stages[0].model), 10);
+        for (size_t i = 0; i < 10; i++) {
+            float x[TEST_SIZE];
+            float y[3];
+            int64_t width = (int64_t)w;
+            es_dataset_sample(&t->set, i, x);
+            es_tensor in[] = {
+                es_tensor_make(ES_DTYPE_F32, (const int64_t[]){1, 1, TEST_SIDE, TEST_SIDE}, 4, x),
+                es_tensor_make(ES_DTYPE_I64, (const int64_t[]){1}, 1, &width)};
+            es_tensor out = es_tensor_make(ES_DTYPE_F32, (const int64_t[]){1, 3}, 2, y);
+            assert_ok_err(es_session_run(session, in, 2, &out, 1, &err), err);
+            for (size_t k = 0; k < 3; k++)
+                assert_near(y[k], wanted[i * 3 + k], 1e-4 * (1 + fabs((double)y[k])));
+        }
+    }
+}
+
+static size_t bytes_of_file(es_arena *arena, const char *path)
+{
+    es_error err = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    assert_ok_err(es_file_read(arena, path, TEST_CAP / 4, &bytes, &size, &err), err);
+    return size;
+}
+
+static void one_file_switches(void **state)
+{
+    static const char *const specs[] = {
+        TEST_CNN, FOLDED,
+        "{input: [1, 8, 8], layers: [{conv: {units: 8, kernel: 3, name: a}}, {relu: {name: ra}}, "
+        "{conv: {units: 8, kernel: 3, name: b, from: input}}, {concat: {from: [ra, b, input], "
+        "name: "
+        "all}}, {conv: {units: 16, kernel: 3, stride: 2, name: c}}, relu, flatten, {dense: {units: "
+        "16, name: d}}, relu, {dense: {units: 3, name: logits}}]}"};
+    (void)state;
+    es_error err = {0};
+    es_runtime *runtime = NULL;
+    if (es_runtime_new(es_runtime_opts_default(), &runtime, &err) != ES_OK) {
+        print_message("skipped: %s\n", es_error_text(&err));
+        skip();
+    }
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        test_job t;
+        char path[] = "/tmp/slim_test_XXXXXX";
+        char recipe[200];
+        (void)close(mkstemp(path));
+        (void)snprintf(recipe, sizeof recipe,
+                       "slim:widths=0.25|0.5|1,multiple=1,epochs=1,norms=%s,switch=%s," FEW,
+                       i == 1 ? "own" : "shared", path);
+        test_job_start(&t, specs[i], 60);
+        t.job.runtime = runtime;
+        es_variants made = test_recipe(&t, recipe);
+        check_switched(&t, &made, path);
+        if (i == 0) { /* hardly more than the widest alone */
+            const void *bytes = NULL;
+            size_t widest = 0;
+            assert_ok_err(
+                es_model_bytes(t.arena, made.items[2].stages[0].model, &bytes, &widest, &err), err);
+            assert_true((double)bytes_of_file(t.arena, path) < 1.1 * (double)widest);
+        }
+        assert_int_equal(unlink(path), 0);
+        test_job_done(&t);
+    }
+    es_runtime_free(runtime);
+}
+
+static void what_cannot_switch_is_told(void **state)
+{
+    (void)state;
+    test_job t;
+    test_job_start(&t,
+                   "{input: [1, 8, 8], layers: [{conv: {units: 8, kernel: 3, name: a}}, {conv: "
+                   "{units: 8, groups: 8, kernel: 3, name: depth}}, relu, global-pool, {dense: "
+                   "{units: 3, name: logits}}]}",
+                   60);
+    test_recipe_fails(&t, "slim:widths=0.5|1,epochs=0,switch=/tmp/never.onnx," FEW,
+                      ES_ERR_UNSUPPORTED, "layer 'depth' (grouped conv): its size cannot");
+    test_job_done(&t);
+}
+
 static void the_same_again(void **state)
 {
     (void)state;
@@ -141,6 +234,8 @@ int main(void)
         cmocka_unit_test(widths_share_the_masters_values),
         cmocka_unit_test(folded_models_get_norms),
         cmocka_unit_test(added_norms_change_nothing),
+        cmocka_unit_test(one_file_switches),
+        cmocka_unit_test(what_cannot_switch_is_told),
         cmocka_unit_test(the_same_again),
         cmocka_unit_test(widths_must_make_sense),
     };

@@ -37,17 +37,19 @@ es_status es_width_make(es_arena *arena, const es_nn *master, const es_nn_groups
 {
     es_width made = {.width = width};
     bool **keep = ES_TAKE_ARRAY(arena, bool *, groups->count);
-    if (keep == NULL)
+    made.channels = ES_TAKE_ARRAY(arena, size_t, groups->count);
+    if (keep == NULL || made.channels == NULL)
         return es_arena_full(arena, "width", err);
     for (size_t g = 0; g < groups->count; g++) {
         size_t channels = groups->items[g].channels;
+        made.channels[g] = channels;
         if (groups->items[g].fixed)
             continue;
         keep[g] = ES_TAKE_ARRAY(arena, bool, channels);
         if (keep[g] == NULL)
             return es_arena_full(arena, "width", err);
-        size_t count = es_width_channels(channels, width, multiple);
-        for (size_t c = 0; c < count; c++)
+        made.channels[g] = es_width_channels(channels, width, multiple);
+        for (size_t c = 0; c < made.channels[g]; c++)
             keep[g][c] = true;
     }
     ES_TRY(
