@@ -228,6 +228,32 @@ class Follows(ClusterCase):
         self.fails(2, ["belongs to policy 'replan', not to 'lru'"], *words, "--policy", "lru")
 
 
+class Changes(ClusterCase):
+    def bench(self, *words):
+        done = self.ok("bench-serve", f"http://127.0.0.1:{self.gateway.port}", "--model",
+                       "condition", "--json", "--quiet", "--connections", 32, "--duration-max", 20,
+                       "--timeout", 60, *words)
+        return json.loads(done.stdout)
+
+    def test_at_80_percent_load(self):
+        """Places change every second while 80 % of what the cluster can do is asked of it."""
+        words = ("--policy", "random:every=1")
+        self.ok("controller", self.scenario_file, "--cluster", self.cluster, "--state",
+                self.state, "--listen", "127.0.0.1:0", "--once", "--quiet", *words)
+        most = self.bench("--scenario", "Offline", "--duration", 2)
+        controller = self.controller("random:every=1")
+        before = self.gateway.get("/estran/v1/observe")["generation"]
+        told = self.bench("--scenario", "Server", "--rate", 0.8 * most["samples_per_s"],
+                          "--duration", 5, "--target", 10000)
+        after = self.gateway.get("/estran/v1/observe")["generation"]
+        self.assertGreaterEqual(after - before, 3)
+        # "not sent": the machine got slower meanwhile and too many waited; none of them failed
+        told["errors"].pop("not sent", None)
+        self.assertEqual(told["errors"], {}, told["first_error"])
+        self.assertGreater(told["answered"], 1000 if not SANITISED else 100)
+        controller.end(signal.SIGTERM)
+
+
 class Faults(ClusterCase):
     def test_controller_is_killed_under_load(self):
         """Placements change every second; killed at random moments: no request fails by it."""
