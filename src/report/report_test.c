@@ -491,6 +491,43 @@ static void csv_has_a_row_per_case_slot_and_class(void **state)
     fixture_done(&fixture);
 }
 
+/* Nothing held back, one epoch, names of any kind: a page and a picture all the same. */
+static void a_training_as_a_page(void **state)
+{
+    (void)state;
+    es_fit_epoch epochs[3] = {
+        {.rate = 0.1, .loss = 1.5, .accuracy = 0.5, .held_loss = 1.2, .held_accuracy = 0.625},
+        {.rate = 0.05, .loss = 1, .accuracy = 0.7, .held_loss = 0.9, .held_accuracy = 0.75},
+        {.rate = 0.01, .loss = 0.9, .accuracy = 0.8, .held_loss = 0.95, .held_accuracy = 0.7}};
+    es_fit_result result = {.epochs = epochs, .epoch_count = 3, .best = 1};
+    const es_report_fact facts[] = {{"net", "<b>small & \"quoted\"</b>"}, {"seed", "7"}};
+    es_report_training report = {
+        .title = "a <net>", .result = &result, .facts = facts, .fact_count = 2};
+    es_text out;
+    es_text_init(&out, 1 << 20);
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; round > 0 && i < 3; i++)
+            epochs[i].held_loss = epochs[i].held_accuracy = NAN;
+        for (size_t i = 0; round > 1 && i < 3; i++)
+            epochs[i].accuracy = NAN;
+        result.epoch_count = round == 3 ? 0 : 3;
+        es_text_clear(&out);
+        es_report_training_html(&report, &out);
+        check_xml(es_text_get(&out));
+        assert_has(es_text_get(&out), "&lt;b&gt;small");
+        assert_has_not(es_text_get(&out), "nan");
+        assert_has_not(es_text_get(&out), "inf");
+        if (round == 0) {
+            assert_has(es_text_get(&out), "<tr class=\"first\"><th>2</th>");
+            assert_has(es_text_get(&out), "best: epoch 2, 75");
+        }
+        es_text_clear(&out);
+        es_report_training_svg(&report, &out);
+        check_xml(es_text_get(&out));
+    }
+    es_text_done(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +542,7 @@ int main(void)
         cmocka_unit_test(counters_stand_beside_the_model),
         cmocka_unit_test(wide_names_keep_columns),
         cmocka_unit_test(csv_has_a_row_per_case_slot_and_class),
+        cmocka_unit_test(a_training_as_a_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

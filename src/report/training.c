@@ -165,7 +165,7 @@ static void put_epochs(const es_fit_result *result, es_text *out)
 
 void es_report_training_html(const es_report_training *report, es_text *out)
 {
-    es_text_append(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
+    es_text_append(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
                         "<meta name=\"viewport\" content=\"width=device-width\"/><title>");
     es_put_html(out, report->title, 0);
     es_text_append(out, "</title><style>\n");
