@@ -371,9 +371,9 @@ static void show(es_cli *cli, const es_variants_told *told, const char *folder, 
         if (!told->measures[i].offered)
             es_text_format(out, "%s is not offered: %s\n", told->variants[i].name,
                            told->measures[i].why_not);
-    es_text_format(out,
-                   "%s/catalogue.yaml: entries for a scenario; %s/variants.json: all figures\n",
-                   folder, folder);
+    es_text_format(
+        out, "%s/catalogue.yaml: for the include of a scenario; %s/variants.json: all figures\n",
+        folder, folder);
 }
 
 static es_status write_text(es_cli *cli, const char *folder, const char *name, const es_text *text,

@@ -56,8 +56,9 @@ static void write_network(const es_topology *topology, const es_network *network
 {
     es_text_append(out, "format: estran-scenario\nversion: 1\nname: ");
     put_name(out, topology->name[0] != '\0' ? topology->name : "imported");
-    es_text_append(out, "\n# Add kinds, tasks, segments, pipelines, demand and objective to make it"
-                        " whole.\nnodes:\n");
+    es_text_append(out,
+                   "\n# A part of a scenario, for its `include`, which adds kinds, tasks, segments,"
+                   " pipelines and demand.\nnodes:\n");
     for (uint32_t i = 0; i < es_network_node_count(network); i++) {
         const es_node *node = es_network_node(network, (es_node_id){i});
         es_text_append(out, "  - {name: ");

@@ -274,7 +274,8 @@ typedef struct es_variants_told {
 
 /* The variants document, a map. */
 void es_variants_document(const es_variants_told *told, es_json *json);
-/* Entries of a scenario's lists `segments` and `pipelines`, in YAML, of the variants offered. */
+/* A part of a scenario, to be included: its lists `segments` and `pipelines`, in YAML, of the
+ * variants offered. */
 void es_variants_catalogue(const es_variants_told *told, es_text *out);
 
 #endif

@@ -180,9 +180,8 @@ static void put_pipeline(const es_variants_told *told, size_t i, es_text *out)
 void es_variants_catalogue(const es_variants_told *told, es_text *out)
 {
     bool labelled = false;
-    es_text_append(
-        out, "# Entries for the lists of a scenario (docs/reference/scenario.md). Files are beside "
-             "this one.\n");
+    es_text_append(out, "format: estran-scenario\nversion: 1\n"
+                        "# A part of one, for its `include`. Models are beside this file.\n");
     es_text_format(out, "# Measured on %s; quality on %s.\n", told->measures[0].node, told->data);
     for (size_t i = 0; i < told->count; i++)
         if (!told->measures[i].offered)

@@ -1,5 +1,4 @@
 /* Catalogue, first half: tasks, and segments with what was measured of them. */
-#include "base/file.h"
 #include "scenario/internal.h"
 
 #include <math.h>
@@ -7,7 +6,7 @@
 
 static const char HOST[] = "host";
 
-/* A file named under key, against the scenario's folder; *out is left alone when there is none. */
+/* A file named under key; *out is left alone when there is none. */
 static es_status read_path(es_reader *reader, const es_doc *map, const char *key, const char **out,
                            es_error *err)
 {
@@ -17,8 +16,7 @@ static es_status read_path(es_reader *reader, const es_doc *map, const char *key
         return ES_OK;
     if (*file == '\0')
         return es_doc_fail(es_doc_find(map, key), err, "the name of the file is empty");
-    *out = es_file_join(reader->arena, reader->folder, file);
-    return *out != NULL ? ES_OK : es_arena_full(reader->arena, key, err);
+    return es_scenario_field_path(reader, map, file, reader->arena, out, err);
 }
 
 /* ---- tasks ---- */

@@ -1,5 +1,4 @@
 /* Demand: who asks for what, where, and how often as time goes. */
-#include "base/file.h"
 #include "scenario/internal.h"
 
 #include <math.h>
@@ -86,8 +85,7 @@ es_status es_scenario_field_need_path(const es_reader *reader, const es_doc *map
     ES_TRY(es_doc_need_text(map, "file", &file, err));
     if (strcmp(file, "-") == 0)
         return es_doc_fail(es_doc_find(map, "file"), err, "standard input is no table file");
-    *out_path = es_file_join(reader->scratch, reader->folder, file);
-    return *out_path != NULL ? ES_OK : es_arena_full(reader->scratch, "a path", err);
+    return es_scenario_field_path(reader, map, file, reader->scratch, out_path, err);
 }
 
 static es_status read_series(es_demand_reader *demand, const es_doc *map, es_rate_profile *profile,

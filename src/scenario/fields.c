@@ -1,4 +1,5 @@
 /* Getters on top of the schema walker: positive numbers, scaled units, memory in two units. */
+#include "base/file.h"
 #include "scenario/internal.h"
 
 #include <math.h>
@@ -95,4 +96,17 @@ es_status es_scenario_field_copy(es_arena *arena, const char *text, const char *
         return es_arena_full(arena, "a text of the scenario", err);
     *out = copy;
     return ES_OK;
+}
+
+es_status es_scenario_field_path(const es_reader *reader, const es_doc *map, const char *file,
+                                 es_arena *arena, const char **out_path, es_error *err)
+{
+    const char *folder = reader->folder;
+    if (map->file != reader->file) { /* a document has one text for its name */
+        folder = es_file_folder(reader->scratch, map->file);
+        if (folder == NULL)
+            return es_arena_full(reader->scratch, "a path", err);
+    }
+    *out_path = es_file_join(arena, folder, file);
+    return *out_path != NULL ? ES_OK : es_arena_full(arena, "a path", err);
 }

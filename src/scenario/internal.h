@@ -1,7 +1,7 @@
 /*
  * scenario, private: what the parts of the reader share while a document is turned into a scenario.
  *
- * Order: places (kinds, nodes, links), catalogue (tasks, segments, pipelines), wishes (demand,
+ * Order: include (lists of other files), places (kinds, nodes, links), catalogue (tasks, segments, pipelines), wishes (demand,
  * objective, constraints), services (the table), check (can everything be served). All texts are
  * copied into the scenario's arena; the document tree lives in scratch and goes after reading.
  */
@@ -68,7 +68,8 @@ typedef struct es_on {
 typedef struct es_reader {
     es_arena *arena;   /* the scenario's */
     es_arena *scratch; /* for as long as reading takes */
-    const char *folder;
+    const char *file;   /* the scenario's; values of included files have another */
+    const char *folder; /* of that one */
     es_scenario *scenario;
 
     es_scenario_names kinds; /* the declared ones; nodes may add rows of their own behind them */
@@ -87,6 +88,16 @@ typedef struct es_reader {
     const es_doc **pipeline_places; /* in the order of scenario->pipelines */
     const es_doc **class_places;
 } es_reader;
+
+/* ---- scenario.c ---- */
+/* All keys that a scenario may have. */
+es_status es_scenario_expect_keys(const es_doc *root, es_error *err) ES_MUST_CHECK;
+
+/* ---- include.c ---- */
+/* root with the lists of the files that it includes before its own; root itself when there are
+ * none. All in scratch. */
+es_status es_scenario_include(es_arena *scratch, const char *folder, const es_doc *root,
+                              const es_doc **out_root, es_error *err) ES_MUST_CHECK;
 
 /* ---- names.c ---- */
 es_status es_scenario_names_init(es_arena *scratch, es_scenario_names *names, const char *what,
@@ -126,6 +137,11 @@ es_status es_scenario_field_take(es_arena *arena, size_t count, size_t size, con
 es_status es_scenario_field_copy(es_arena *arena, const char *text, const char **out,
                                  es_error *err) ES_MUST_CHECK;
 
+/* file against the folder of the document that map stands in. */
+es_status es_scenario_field_path(const es_reader *reader, const es_doc *map, const char *file,
+                                 es_arena *arena, const char **out_path,
+                                 es_error *err) ES_MUST_CHECK;
+
 /* ---- places.c, catalogue.c, pipelines.c, wishes.c: the sections of the document ---- */
 es_status es_scenario_read_places(es_reader *reader, const es_doc *root,
                                   es_error *err) ES_MUST_CHECK;
@@ -136,7 +152,7 @@ es_status es_scenario_read_pipelines(es_reader *reader, const es_doc *root,
 es_status es_scenario_read_wishes(es_reader *reader, const es_doc *root,
                                   es_error *err) ES_MUST_CHECK;
 /* ---- demand.c, after slots ---- */
-/* map.file, resolved against the scenario's folder; lives in scratch. */
+/* map.file as a path; lives in scratch. */
 es_status es_scenario_field_need_path(const es_reader *reader, const es_doc *map,
                                       const char **out_path, es_error *err) ES_MUST_CHECK;
 es_status es_scenario_read_demand(es_reader *reader, const es_doc *root,

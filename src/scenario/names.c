@@ -48,6 +48,16 @@ static es_status check_spelling(const es_doc *value, const char *what, const cha
     return ES_OK;
 }
 
+static es_status taken(const es_doc *value, const char *what, const char *name, const es_doc *first,
+                       es_error *err)
+{
+    if (first->file != value->file)
+        return es_doc_fail(value, err, "%s '%s' is already defined in %s:%u", what, name,
+                           first->file, (unsigned)first->line);
+    return es_doc_fail(value, err, "%s '%s' is already defined in line %u", what, name,
+                       (unsigned)first->line);
+}
+
 es_status es_scenario_names_add(es_arena *arena, es_scenario_names *names, const es_doc *map,
                                 const char **out_name, es_error *err)
 {
@@ -57,8 +67,7 @@ es_status es_scenario_names_add(es_arena *arena, es_scenario_names *names, const
     ES_TRY(check_spelling(value, names->what, name, err));
     uint32_t slot = slot_of(names, name);
     if (names->slots[slot] != 0)
-        return es_doc_fail(value, err, "%s '%s' is already defined in line %u", names->what, name,
-                           (unsigned)names->where[names->slots[slot] - 1]->line);
+        return taken(value, names->what, name, names->where[names->slots[slot] - 1], err);
     ES_TRY(es_scenario_field_copy(arena, name, out_name, err));
     names->items[names->count] = *out_name;
     names->where[names->count] = value;

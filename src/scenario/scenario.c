@@ -26,14 +26,17 @@ static es_status build_routes(es_reader *reader, const es_doc *root, es_error *e
     return es_routes_all(scenario->routes, NULL, err);
 }
 
+es_status es_scenario_expect_keys(const es_doc *root, es_error *err)
+{
+    return ES_DOC_EXPECT_KEYS(root, err, "format", "version", "name", "description", "include",
+                              "seed", "slots", "kinds", "nodes", "links", "routes", "tasks",
+                              "segments", "pipelines", "demand", "objective", "constraints",
+                              "events");
+}
+
 static es_status read_head(es_reader *reader, const es_doc *root, es_error *err)
 {
     es_scenario *scenario = reader->scenario;
-    ES_TRY(es_doc_expect_map(root, err));
-    ES_TRY(es_doc_expect_format(root, "estran-scenario", 1, err));
-    ES_TRY(ES_DOC_EXPECT_KEYS(root, err, "format", "version", "name", "description", "seed",
-                              "slots", "kinds", "nodes", "links", "routes", "tasks", "segments",
-                              "pipelines", "demand", "objective", "constraints", "events"));
     const char *name = root->file;
     const char *description = "";
     ES_TRY(es_doc_get_text(root, "name", &name, err));
@@ -44,11 +47,20 @@ static es_status read_head(es_reader *reader, const es_doc *root, es_error *err)
 }
 
 static es_status read_scenario(es_arena *arena, es_arena *scratch, const char *folder,
-                               const es_doc *root, const es_scenario **out_scenario, es_error *err)
+                               const es_doc *own, const es_scenario **out_scenario, es_error *err)
 {
     es_scenario *scenario = NULL;
+    const es_doc *root = NULL; /* with what it includes */
+    ES_TRY(es_doc_expect_map(own, err));
+    ES_TRY(es_doc_expect_format(own, "estran-scenario", 1, err));
+    ES_TRY(es_scenario_expect_keys(own, err));
+    ES_TRY(es_scenario_include(scratch, folder, own, &root, err));
     ES_TRY(es_scenario_field_take(arena, 1, sizeof *scenario, "a scenario", &scenario, err));
-    es_reader reader = {.arena = arena, .scratch = scratch, .folder = folder, .scenario = scenario};
+    es_reader reader = {.arena = arena,
+                        .scratch = scratch,
+                        .file = own->file,
+                        .folder = folder,
+                        .scenario = scenario};
     ES_TRY(read_head(&reader, root, err));
     ES_TRY(es_scenario_read_places(&reader, root, err));
     ES_TRY(es_scenario_read_catalogue(&reader, root, err));

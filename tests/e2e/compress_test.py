@@ -51,20 +51,17 @@ class Compress(support.Case):
         self.assertEqual((out / "large-int8.onnx").read_bytes(), before)
 
     def test_catalogue_makes_a_scenario(self):
-        """The fragment in a scenario: it is one, and a plan is found."""
+        """A scenario includes it where it is, and a plan is found."""
         self.compress("--recipe", "quantise:samples=64", "--all", "--task", "condition")
-        out = self.folder / "out"
         scenario = (
-            "format: estran-scenario\nversion: 1\nname: made\n"
+            "format: estran-scenario\nversion: 1\nname: made\ninclude: [out/catalogue.yaml]\n"
             "kinds: [{name: box, slowdown: 10, memory_mb: 2}]\n"
             "nodes: [{name: hall, tier: edge, kind: box}]\n"
             "tasks: [{name: condition, input_bytes: 2048, output_bytes: 24}]\n"
-            + (out / "catalogue.yaml").read_text() +
             "demand: [{task: condition, at: hall, rate_rps: 20}]\n")
-        path = out / "scenario.yaml"
-        path.write_text(scenario)
-        plan = json.loads(self.ok("plan", path, "--json").stdout)
+        plan = json.loads(self.ok("plan", self.write("made.yaml", scenario), "--json").stdout)
         self.assertEqual(plan["format"], "estran-plan")
+        self.assertIn(plan["routing"][0]["pipeline"], ("large", "large-int8"))
 
     def scenario_of(self, name):
         """A board and a box, and of the catalogue only what is called name."""
