@@ -68,14 +68,14 @@ class Compress(support.Case):
         head, pipelines = (self.folder / "out/catalogue.yaml").read_text().split("pipelines:\n")
         wanted = [p for p in f"\n{pipelines}".split("\n  - ") if f'name: "{name}"' in p]
         self.assertEqual(len(wanted), 1)
+        self.write("out/only.yaml", f"{head}pipelines:\n  - {wanted[0]}\n")
         return self.write("scenario.yaml", (
-            "format: estran-scenario\nversion: 1\nname: made\n"
+            "format: estran-scenario\nversion: 1\nname: made\ninclude: [out/only.yaml]\n"
             "kinds: [{name: board, slowdown: 20, memory_mb: 0.12}, {name: box, slowdown: 2, memory_mb: 2}]\n"
             "nodes: [{name: sensor, tier: device, kind: board}, {name: hall, tier: edge, kind: box}]\n"
             "links: [{between: [sensor, hall], latency_ms: 2, bandwidth_mbps: 10}]\n"
             "tasks: [{name: condition, input_bytes: 2048, output_bytes: 24, "
             f"samples: {FOLDER / 'samples.f32'}, labels: {FOLDER / 'labels.u8'}}}]\n"
-            + head.replace('file: "', f'file: "{self.folder}/out/') + "pipelines:\n  - " + wanted[0] + "\n"
             "demand: [{task: condition, at: sensor, rate_rps: 50}]\n"))
 
     def check_stages_run(self, variant, pipeline):
