@@ -190,6 +190,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     opts.once = chosen->once;
     opts.dry_run = chosen->dry_run;
     opts.replay = chosen->replay;
+    opts.json = cli->json;
     opts.certificate_file = chosen->tls_cert;
     opts.key_file = chosen->tls_key;
     opts.client_ca_file = chosen->tls_client_ca;

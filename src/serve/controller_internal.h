@@ -150,7 +150,8 @@ struct es_controller {
     int64_t generation;                 /* of it */
     const es_plan *coming;              /* force once it is committed */
     int64_t coming_generation;
-    bool pending; /* the goal is not yet in force */
+    int64_t progress_ns; /* when a step was taken or a gateway told last; 0: never */
+    bool pending;        /* the goal is not yet in force */
     es_move move;
     char trouble[ES_ERROR_SIZE]; /* of the state or the policy: what keeps it from working */
     char said[ES_ERROR_SIZE];    /* the last trouble that was logged */

@@ -123,7 +123,7 @@ static void take_gateway(es_controller *c, es_member *member, const es_fleet_see
         member->behind_ns = now_ns(c);
 }
 
-/* ---- peers: every node may forward to every other ---- */
+/* ---- peers: every node may forward to every other, showing a token of its own ---- */
 
 static es_status write_peers(const es_controller *c, const es_member *member, es_text *out,
                              es_error *err)
@@ -140,10 +140,8 @@ static es_status write_peers(const es_controller *c, const es_member *member, es
         es_route way;
         if (i == member->index)
             continue;
-        peers[count] = (es_serve_peer){.name = other->name,
-                                       .url = other->url,
-                                       .token = other->token,
-                                       .bandwidth_bps = (double)INFINITY};
+        peers[count] = (es_serve_peer){
+            .name = other->name, .url = other->url, .bandwidth_bps = (double)INFINITY};
         if (c->given.emulate &&
             es_routes_get(c->scenario.routes, member->node, c->members[i].node, &way)) {
             peers[count].latency_s = way.latency_s;
@@ -309,7 +307,7 @@ static es_status write_routes(const es_controller *c, const es_member *member, e
         whole.task_count = c->task_routes->task_count;
         whole.tasks = c->task_routes->tasks;
     }
-    es_serve_routes_write(&whole, true, out);
+    es_serve_routes_write(&whole, false, out); /* tokens of the cluster are ours alone */
     return es_text_status(out, err);
 }
 
@@ -318,6 +316,7 @@ static void take_told(es_controller *c, es_member *member, es_fleet_call *call)
     if (call->status == ES_OK) {
         member->generation = c->generation;
         member->behind_ns = 0;
+        c->progress_ns = now_ns(c);
         member->drained = false;
         member->backoff_s = BACKOFF_S;
         if (member->probe_ns > now_ns(c) + es_ns_from_s(SOON_S))

@@ -81,6 +81,7 @@ static void step_done(es_controller *c, size_t count)
     move->at += count;
     move->failures = 0;
     move->backoff_s = PAUSE_S;
+    c->progress_ns = now_ns(c);
     move->due_ns = now_ns(c);
 }
 

@@ -8,7 +8,8 @@
 #include <time.h>
 
 enum { FAILURES_MAX = 5, PAGE_COUNT = 4, NAP_MS = 100 };
-#define SHOW_S 0.25 /* between two snapshots */
+#define SHOW_S 0.25                   /* between two snapshots */
+#define ONCE_NS_MIN (5 * ES_NS_PER_S) /* beyond the patience without a step */
 
 es_controller_opts es_controller_opts_default(void)
 {
@@ -172,13 +173,28 @@ static void sleep_until(const es_controller_opts *opts, int64_t until_ns)
     }
 }
 
+static const char *find_trouble(const es_controller *controller)
+{
+    if (controller->trouble[0] != '\0')
+        return controller->trouble;
+    for (size_t i = 0; i < controller->member_count; i++)
+        if (controller->members[i].trouble[0] != '\0')
+            return controller->members[i].trouble;
+    return "the cluster does not follow";
+}
+
 static es_status check_once(const es_controller_opts *opts, const es_controller *controller,
                             bool *out_ended, es_error *err)
 {
     *out_ended = opts->once && es_controller_is_settled(controller);
-    if (opts->once && !*out_ended && controller->move.failures >= FAILURES_MAX)
-        return es_fail(err, ES_ERR_UNAVAILABLE, "not in force after %d tries: %s", FAILURES_MAX,
-                       controller->trouble);
+    if (!opts->once || *out_ended)
+        return ES_OK;
+    int64_t limit_ns = controller->progress_ns + es_ns_from_s(opts->patience_s);
+    bool stuck =
+        controller->progress_ns > 0 && es_clock_now_ns(es_clock_system()) - limit_ns > ONCE_NS_MIN;
+    if (stuck || controller->move.failures >= FAILURES_MAX)
+        return es_fail(err, ES_ERR_UNAVAILABLE, "what was decided is not in force: %s",
+                       find_trouble(controller));
     return ES_OK;
 }
 
@@ -227,6 +243,25 @@ static es_status serve(const es_controller_opts *opts, es_arena *arena, es_contr
 
 /* ---- without serving ---- */
 
+/* {"steps": [line, ...]} */
+static void write_lines(es_text *lines, es_text *out)
+{
+    es_json json;
+    es_json_init(&json, out, false);
+    es_json_map_begin(&json);
+    es_json_key(&json, "steps");
+    es_json_list_begin(&json);
+    for (char *at = lines->bytes; lines->size > 0 && *at != '\0';) {
+        char *end = at + strcspn(at, "\n");
+        bool last = *end == '\0';
+        *end = '\0';
+        es_json_text(&json, at);
+        at = last ? end : end + 1;
+    }
+    es_json_list_end(&json);
+    es_json_map_end(&json);
+}
+
 static es_status tell_steps(const es_controller_opts *opts, es_controller *controller, es_text *out,
                             es_error *err)
 {
@@ -238,18 +273,47 @@ static es_status tell_steps(const es_controller_opts *opts, es_controller *contr
                            controller->trouble);
         sleep_until(opts, next_ns);
     }
-    return es_controller_steps(controller, out, err);
+    if (!opts->json)
+        return es_controller_steps(controller, out, err);
+    es_text lines;
+    es_text_init(&lines, ES_DOCUMENT_BYTES_MAX);
+    es_status status = es_controller_steps(controller, &lines, err);
+    if (status == ES_OK)
+        write_lines(&lines, out);
+    es_text_done(&lines);
+    return status;
 }
 
-static es_status tell_replay(const es_controller_given *given, es_text *out, es_error *err)
+static void write_replayed(const es_replayed *found, es_text *out)
+{
+    es_json json;
+    es_json_init(&json, out, false);
+    es_json_map_begin(&json);
+    es_json_put_int(&json, "slots", found->slots);
+    es_json_put_int(&json, "different", found->different);
+    if (found->different > 0)
+        es_json_put_int(&json, "first_different", found->first_different);
+    es_json_map_end(&json);
+}
+
+static void tell_replayed(const es_replayed *found, es_text *out)
+{
+    es_text_format(out, "%u slots, %u decided otherwise by the simulator", found->slots,
+                   found->different);
+    if (found->different > 0)
+        es_text_format(out, ", first %u", found->first_different);
+    es_text_append(out, "\n");
+}
+
+static es_status tell_replay(const es_controller_given *given, bool as_json, es_text *out,
+                             es_error *err)
 {
     es_replayed found = {0};
     ES_TRY(es_controller_replay(given, &found, err));
-    es_text_format(out, "%u slots, %u decided otherwise by the simulator", found.slots,
-                   found.different);
-    if (found.different > 0)
-        es_text_format(out, ", first %u", found.first_different);
-    es_text_append(out, "\n");
+    if (as_json)
+        write_replayed(&found, out);
+    else
+        tell_replayed(&found, out);
     if (found.different > 0)
         return es_fail(err, ES_ERR_INTERNAL, "%u of %u slots differ, the first is %u",
                        found.different, found.slots, found.first_different);
@@ -305,7 +369,7 @@ static es_status run(const es_controller_opts *opts, es_arena *arena, es_text *o
     given.drain_s = opts->drain_s;
     given.emulate = opts->emulate;
     if (opts->replay)
-        return tell_replay(&given, out, err);
+        return tell_replay(&given, opts->json, out, err);
     ES_TRY(es_controller_new(&given, &controller, err));
     if (opts->dry_run)
         return tell_steps(opts, controller, out, err);

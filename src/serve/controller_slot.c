@@ -409,6 +409,8 @@ static es_status end_decision(es_controller *c, es_error *err)
     c->next_slot = row.slot + 1;
     c->decided = true;
     c->cut = false;
+    if (c->progress_ns == 0)
+        c->progress_ns = now_ns(c);
     time_slot(c);
     return ES_OK;
 }

@@ -114,6 +114,7 @@ typedef struct es_controller_opts {
     bool emulate;                /* tell peers the scenario's links */
     bool once;                   /* end when what was decided is in force */
     bool dry_run;                /* decide, tell the steps, change nothing */
+    bool json;                   /* what dry_run and replay tell, as JSON */
     bool replay;                 /* hold what the state tells against the simulator, and end */
     const char *address;         /* of its own page; default "127.0.0.1" */
     uint16_t port;               /* 0: any; default 8090 */

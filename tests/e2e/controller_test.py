@@ -153,18 +153,26 @@ class ClusterCase(Case):
         self.scenario_file = self.scenario()
         self.state = self.folder / "state.db"
         self.nodes = {name: Process("node", "--repository", folder, "--listen", "127.0.0.1:0",
-                                    "--load", "tiny", "--name", name) for name in NODES}
+                                    "--load", "tiny", "--name", name, *self.guards("node"))
+                      for name in NODES}
         self.gateway = Process("gateway", "--listen", "127.0.0.1:0", "--entry", "sensor-1",
-                               "--routes", self.folder / "routes.json")
+                               "--routes", self.folder / "routes.json", *self.guards("gateway"))
         for one in [*self.nodes.values(), self.gateway]:
             self.addCleanup(one.kill)
             one.start()
+        self.cluster = self.write_cluster("http", "")
+
+    def guards(self, role):
+        """Options of TLS and tokens."""
+        return ()
+
+    def write_cluster(self, scheme, more):
         lines = ["format: estran-cluster", "version: 1", "nodes:"]
-        lines += [f'  - {{name: {name}, url: "http://127.0.0.1:{node.port}"}}'
+        lines += [f'  - {{name: {name}, url: "{scheme}://127.0.0.1:{node.port}"{more}}}'
                   for name, node in self.nodes.items()]
-        lines += ["gateways:",
-                  f'  - {{name: gateway, url: "http://127.0.0.1:{self.gateway.port}"}}']
-        self.cluster = self.write("cluster.yaml", "\n".join(lines) + "\n")
+        lines += ["gateways:", '  - {name: gateway, url: '
+                  f'"{scheme}://127.0.0.1:{self.gateway.port}"{more}}}']
+        return self.write("cluster.yaml", "\n".join(lines) + "\n")
 
     def controller(self, policy, *words):
         one = Process("controller", self.scenario_file, "--cluster", self.cluster, "--state",
@@ -219,6 +227,8 @@ class Follows(ClusterCase):
     def test_dry_run_and_once(self):
         words = ("controller", self.scenario_file, "--cluster", self.cluster, "--state",
                  self.state, "--listen", "127.0.0.1:0", "--quiet")
+        done = self.ok(*words, "--dry-run", "--json")
+        self.assertIn("drain", json.loads(done.stdout)["steps"])
         done = self.ok(*words, "--dry-run")
         self.assertRegex(done.stdout, r"(?m)^route 1 of [12]$")
         self.assertFalse(self.state.exists())
@@ -329,6 +339,77 @@ class Faults(ClusterCase):
         counts = load.end()
         self.assertEqual(list(counts), ["answered"], load.errors[:3])
         controller.end(signal.SIGTERM)
+
+
+class Secured(ClusterCase):
+    """TLS with certificates of both sides and tokens by role, between all of them."""
+
+    def certificate(self, name, authority=None):
+        place = self.folder / name
+        words = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-keyout", f"{place}.key", "-subj", f"/CN={name}"]
+        if authority is None:
+            subprocess.run([*words, "-x509", "-days", "2", "-out", f"{place}.pem"], check=True,
+                           capture_output=True)
+            return place
+        subprocess.run([*words, "-out", f"{place}.csr"], check=True, capture_output=True)
+        names = self.write(f"{name}.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        subprocess.run(["openssl", "x509", "-req", "-in", f"{place}.csr", "-CA", f"{authority}.pem",
+                        "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2", "-extfile",
+                        str(names), "-out", f"{place}.pem"], check=True, capture_output=True)
+        return place
+
+    def guards(self, role):
+        if not hasattr(self, "mine"):
+            self.authority = self.certificate("authority")
+            self.mine = self.certificate("mine", self.authority)
+            roles = ("client", "node", "gateway", "controller")
+            self.tokens = self.write("tokens", "".join(f"{one} {one}-token-012345\n"
+                                                       for one in roles))
+            for one in roles:
+                self.write(f"{one}.token", f"{one}-token-012345\n")
+            self.tls = ["--tls-cert", f"{self.mine}.pem", "--tls-key", f"{self.mine}.key",
+                        "--tls-client-ca", f"{self.authority}.pem", "--tokens", self.tokens]
+        return [*self.tls, "--peer-ca", f"{self.authority}.pem", "--peer-cert",
+                f"{self.mine}.pem", "--peer-key", f"{self.mine}.key", "--peer-token",
+                self.folder / f"{role}.token"]
+
+    def curl(self, process, path, token, data=None):
+        done = subprocess.run(
+            ["curl", "-sS", "-w", "\n%{http_code}", "--max-time", "30", "--cacert",
+             f"{self.authority}.pem", "--cert", f"{self.mine}.pem", "--key", f"{self.mine}.key",
+             "-H", f"Authorization: Bearer {token}-token-012345",
+             *(["--data-binary", data] if data is not None else []),
+             f"https://127.0.0.1:{process.port}{path}"], capture_output=True, text=True,
+            check=False, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        body, code = done.stdout.rsplit("\n", 1)
+        return int(code), body
+
+    def test_every_hop(self):
+        words = ("--peer-cert", f"{self.mine}.pem", "--peer-key", f"{self.mine}.key")
+        more = f', ca_file: "{self.authority}.pem", token_file: controller.token'
+        self.cluster = self.write_cluster("https", more)
+        controller = self.controller("replan", *words, *self.tls)
+        self.wait(lambda: '"settled": true' in
+                  self.curl(controller, "/estran/v1/status", "client")[1])
+        self.assertEqual(self.curl(controller, "/", "nobody")[0], 401)
+        ask = json.dumps({"inputs": [{"name": "signal", "shape": [1, 1, 512], "datatype": "FP32",
+                                      "data": [0.5] * 512}]})
+        code, body = self.curl(self.gateway, "/v2/models/condition/infer", "client", ask)
+        self.assertEqual(code, 200, body)
+        kept = (self.folder / "routes.json").read_text()
+        self.assertNotIn("controller-token-012345", kept)
+        controller.end(signal.SIGTERM)
+
+    def test_a_role_that_may_not(self):
+        words = ("--peer-cert", f"{self.mine}.pem", "--peer-key", f"{self.mine}.key")
+        more = f', ca_file: "{self.authority}.pem", token_file: client.token'
+        self.cluster = self.write_cluster("https", more)
+        done = self.fails(1, ["403"], "controller", self.scenario_file, "--cluster", self.cluster,
+                          "--state", self.state, "--listen", "127.0.0.1:0", "--once", "--quiet",
+                          "--patience", "1", *words)
+        self.assertNotIn("client-token-012345", done.stderr)
 
 
 if __name__ == "__main__":
