@@ -134,9 +134,10 @@ es_status es_gateway_view_new(es_gateway_loop *loop, es_gateway_routes *routes,
                               const es_gateway_view *before, es_gateway_view **out_view,
                               es_error *err) ES_MUST_CHECK;
 void es_gateway_view_free(es_gateway_view *view);
-/* On the loop: follows view from now on. */
-void es_gateway_view_adopt(es_gateway_loop *loop, es_gateway_view *view);
-/* On the loop: one request less; frees a retired view with its last. */
+/* On the loop: follows view from now on. What was followed before is given back when no request
+ * holds it any more, for another thread to free: that takes a while. Else NULL. */
+es_gateway_view *es_gateway_view_adopt(es_gateway_loop *loop, es_gateway_view *view);
+/* On the loop: one request less; a retired view goes to the clerk with its last. */
 void es_gateway_view_leave(es_gateway_view *view);
 
 /* ---- loops ---- */
@@ -171,6 +172,8 @@ struct es_gateway {
 /* Starts the clerk; follows opts.routes_file when it is there. */
 es_status es_gateway_clerk_start(es_gateway *gateway, es_error *err) ES_MUST_CHECK;
 void es_gateway_clerk_stop(es_gateway *gateway);
+/* Frees a view that nobody follows, aside where the clerk has room for it. */
+void es_gateway_clerk_free(es_gateway *gateway, es_gateway_view *view);
 
 /* ---- gateway_ask.c: what a request asks for ---- */
 

@@ -5,9 +5,11 @@
 #include "gateway.h"
 
 #include <assert.h>
+#include <malloc.h>
 
 enum { WAITING_MAX = 16 };
 static const size_t TABLE_BYTES_MAX = (size_t)1 << 30;
+static const size_t LARGE_BYTES = (size_t)4 << 20;
 static const size_t ANSWER_BYTES_MAX = (size_t)256 << 20;
 
 /* A document of routes. */
@@ -18,8 +20,9 @@ typedef struct update {
 
 /* Something asked of the clerk; runs on its thread and sees to the answer. */
 typedef struct errand {
-    es_http_request *request;
+    es_http_request *request; /* NULL: a view is to be freed */
     void (*run)(struct es_gateway_clerk *clerk, es_http_request *request);
+    es_gateway_view *view;
 } errand;
 
 typedef struct es_gateway_clerk {
@@ -39,6 +42,7 @@ typedef struct adoption {
     es_http_task task;
     es_gateway_loop *loop;
     es_gateway_view *view;
+    es_gateway_view *before; /* to be freed */
 } adoption;
 
 static void note_adopted(es_gateway_clerk *clerk)
@@ -52,7 +56,7 @@ static void note_adopted(es_gateway_clerk *clerk)
 static void adopt(es_http_task *task)
 {
     adoption *a = task->context;
-    es_gateway_view_adopt(a->loop, a->view);
+    a->before = es_gateway_view_adopt(a->loop, a->view);
     note_adopted(a->loop->gateway->clerk);
 }
 
@@ -91,6 +95,8 @@ static es_status follow(es_gateway_clerk *clerk, es_gateway_routes *routes, es_e
     while (clerk->loops_left > 0)
         (void)pthread_cond_wait(&clerk->adopted, &clerk->lock);
     (void)pthread_mutex_unlock(&clerk->lock);
+    for (uint32_t i = 0; i < count; i++)
+        es_gateway_view_free(adoptions[i].before);
     es_gateway_routes_unref(clerk->now);
     clerk->now = routes;
     return ES_OK;
@@ -205,6 +211,8 @@ static void run_put(es_gateway_clerk *clerk, es_http_request *request)
     else
         take_table(clerk, request, table);
     es_serve_table_unref(table);
+    if (u.size > LARGE_BYTES) /* reading takes several times what following does */
+        (void)malloc_trim(0); /* says only whether anything was given back */
 }
 
 /* ---- telling ---- */
@@ -290,6 +298,17 @@ static void ask(es_gateway *gateway, es_http_request *request,
     es_http_answer_error(request, 503, "too many such requests wait");
 }
 
+void es_gateway_clerk_free(es_gateway *gateway, es_gateway_view *view)
+{
+    errand *e = calloc(1, sizeof *e);
+    if (e != NULL)
+        *e = (errand){.view = view};
+    if (e != NULL && es_queue_try_push(gateway->clerk->errands, e))
+        return;
+    free(e);
+    es_gateway_view_free(view);
+}
+
 void es_gateway_routes_put(void *context, es_http_request *request)
 {
     ask(context, request, run_put);
@@ -327,7 +346,9 @@ static void *run(void *context)
         errand *e = es_queue_pop(clerk->errands);
         if (e == NULL)
             return NULL;
-        e->run(clerk, e->request);
+        if (e->request != NULL)
+            e->run(clerk, e->request);
+        es_gateway_view_free(e->view);
         free(e);
     }
 }
@@ -357,7 +378,7 @@ static es_status follow_file(es_gateway_clerk *clerk, es_error *err)
     adoption adoptions[ES_GATEWAY_LOOPS_MAX];
     status = make_views(gateway, routes, adoptions, err);
     for (uint32_t i = 0; status == ES_OK && i < gateway->opts.loop_count; i++)
-        es_gateway_view_adopt(adoptions[i].loop, adoptions[i].view);
+        (void)es_gateway_view_adopt(adoptions[i].loop, adoptions[i].view); /* the first */
     if (status != ES_OK)
         es_gateway_routes_unref(routes);
     else

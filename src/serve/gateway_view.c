@@ -227,7 +227,7 @@ void es_gateway_view_free(es_gateway_view *view)
     free(view);
 }
 
-void es_gateway_view_adopt(es_gateway_loop *loop, es_gateway_view *view)
+es_gateway_view *es_gateway_view_adopt(es_gateway_loop *loop, es_gateway_view *view)
 {
     es_gateway_view *before = atomic_load(&loop->view);
     if (before != NULL)
@@ -241,8 +241,7 @@ void es_gateway_view_adopt(es_gateway_loop *loop, es_gateway_view *view)
         loop->retired = before;
     }
     (void)pthread_mutex_unlock(&loop->lock);
-    if (!busy)
-        es_gateway_view_free(before);
+    return busy ? NULL : before;
 }
 
 void es_gateway_view_leave(es_gateway_view *view)
@@ -258,5 +257,5 @@ void es_gateway_view_leave(es_gateway_view *view)
         at = &(*at)->next;
     *at = view->next;
     (void)pthread_mutex_unlock(&loop->lock);
-    es_gateway_view_free(view);
+    es_gateway_clerk_free(loop->gateway, view);
 }
