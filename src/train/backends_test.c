@@ -75,7 +75,7 @@ static pair make_pair(es_nn *nn, uint64_t seed)
     pair p = {.nns = {nn}};
     assert_ok_err(es_nn_copy(arena, nn, &p.nns[1], &err), err);
     p.engines[1] = engine_of(p.nns[1], ES_TRAIN_ONEDNN, 2);
-    p.engines[0] = engine_of(nn, ES_TRAIN_PLAIN, 1);
+    p.engines[0] = engine_of(nn, ES_TRAIN_PLAIN, 2);
     size_t size = BATCH * nn->layers.items[0].shape.count;
     p.x = ES_TAKE_ARRAY(arena, float, size);
     es_train_random_values(&rng, 2, size, p.x);
@@ -165,10 +165,10 @@ static void standard_nets(void **state)
     (void)state;
     static const char *const specs[] = {
         "{net: lenet, softmax: true}",
-        "{net: cnn, width: 0.25}",
-        "{net: resnet-8, width: 0.5}",
-        "{net: ds-cnn, width: 0.25}",
-        "{net: mobilenet-v2, input: [3, 32, 32], width: 0.25, classes: 10}",
+        "{net: cnn, input: [1, 12, 12], width: 0.25}",
+        "{net: resnet-8, input: [3, 16, 16], width: 0.5}",
+        "{net: ds-cnn, input: [1, 20, 10], width: 0.25}",
+        "{net: mobilenet-v2, input: [3, 16, 16], width: 0.25, classes: 10}",
         "{net: autoencoder, units: 32}",
         "{net: temporal-cnn, input: [4, 40], classes: 5, units: 8, dropout: 0.1}",
         "{net: gru, input: [5, 20], classes: 3, units: 12, blocks: 2}",

@@ -18,9 +18,8 @@ es_train_engine_opts es_train_engine_opts_default(void)
 static es_status plain_make(es_train_engine *engine, es_error *err)
 {
     es_plain *plain = NULL;
-    engine->opts.thread_count = 1;
     ES_TRY(es_plain_new(engine->arena, engine->nn, &engine->graph, engine->opts.batch,
-                        engine->opts.gradients, &plain, err));
+                        engine->opts.gradients, engine->opts.thread_count, &plain, err));
     engine->backend = plain;
     return ES_OK;
 }

@@ -6,6 +6,7 @@
 #define ES_TRAIN_INTERNAL_H
 
 #include "base/checked.h"
+#include "base/pool.h"
 #include "train/train.h"
 
 /* The plain operators are compiled a second time in double, so that tests can hold their gradients
@@ -80,6 +81,8 @@ typedef struct es_plain_op {
     uint64_t seed, step; /* of a dropout's numbers */
     es_gemm_fn gemm;
     const void *gemm_context;
+    es_pool *pool; /* NULL: the calling thread does all chunks */
+    size_t chunks; /* >= 1; what is added up depends on it, never on who did what when */
 } es_plain_op;
 
 typedef struct es_plain_kind {
@@ -91,6 +94,15 @@ typedef struct es_plain_kind {
 } es_plain_kind;
 
 const es_plain_kind *es_plain_kind_of(es_nn_kind kind); /* every kind but the input */
+
+/* run(op, i) for each chunk, at the same time where there is a pool. */
+void es_plain_each(const es_plain_op *op, void (*run)(const es_plain_op *op, size_t chunk));
+
+/* The chunk's part of 0..count. */
+typedef struct es_plain_range {
+    size_t from, to;
+} es_plain_range;
+es_plain_range es_plain_chunk(const es_plain_op *op, size_t chunk, size_t count);
 
 extern const es_plain_kind es_plain_conv, es_plain_dense, es_plain_batch_norm, es_plain_scale,
     es_plain_relu, es_plain_relu6, es_plain_hard_swish, es_plain_sigmoid, es_plain_tanh,
@@ -117,9 +129,11 @@ typedef struct es_plain_run {
     uint64_t seed, step;
 } es_plain_run;
 
-/* All memory for up to `batch` samples; backward only with gradients. */
+/* All memory for up to `batch` samples; backward only with gradients. Threads start with the first
+ * and end with the arena. */
 es_status es_plain_new(es_arena *arena, es_nn *nn, const es_train_graph *graph, size_t batch,
-                       bool gradients, es_plain **out_plain, es_error *err) ES_MUST_CHECK;
+                       bool gradients, uint32_t thread_count, es_plain **out_plain,
+                       es_error *err) ES_MUST_CHECK;
 void es_plain_forward(es_plain *plain, es_plain_run run);
 const es_real *es_plain_output(const es_plain *plain, size_t output);
 /* gradients[output_count], NULL: none. Afterwards es_plain_gradient holds this pass's gradient. */

@@ -31,6 +31,7 @@ static es_status make_op(es_onednn_plan *plan, size_t layer, es_error *err)
     *at->op = (es_plain_op){.layer = nn,
                             .samples = plan->samples,
                             .training = plan->learn,
+                            .chunks = 1,
                             .gemm = multiply,
                             .gemm_context = plan->lib};
     for (size_t k = 0; k < nn->input_count; k++)

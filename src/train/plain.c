@@ -6,6 +6,8 @@ struct es_plain {
     const es_train_graph *graph;
     size_t samples;
     bool training;
+    es_pool *pool; /* NULL: one thread */
+    size_t chunks;
     es_plain_op *ops;                     /* [layer] */
     es_real **values, **gradients;        /* [layer], at full batch */
     es_real *(*params)[ES_NN_PARAMS_MAX]; /* [layer] as es_real */
@@ -52,6 +54,33 @@ es_real *es_plain_param_gradient(const es_plain_op *op, es_nn_role role)
     return at < ES_NN_PARAMS_MAX ? op->param_gradients[at] : NULL;
 }
 
+/* ---- chunks ---- */
+
+typedef struct chunk_job {
+    const es_plain_op *op;
+    void (*run)(const es_plain_op *op, size_t chunk);
+} chunk_job;
+
+static void run_chunk(void *context, size_t chunk)
+{
+    const chunk_job *job = context;
+    job->run(job->op, chunk);
+}
+
+void es_plain_each(const es_plain_op *op, void (*run)(const es_plain_op *op, size_t chunk))
+{
+    chunk_job job = {op, run};
+    if (op->pool != NULL && es_pool_for(op->pool, op->chunks, run_chunk, &job, NULL) == ES_OK)
+        return;
+    for (size_t i = 0; i < op->chunks; i++) /* alone, or the pool has no memory for its list */
+        run(op, i);
+}
+
+es_plain_range es_plain_chunk(const es_plain_op *op, size_t chunk, size_t count)
+{
+    return (es_plain_range){count * chunk / op->chunks, count * (chunk + 1) / op->chunks};
+}
+
 /* ---- memory ---- */
 
 static es_status take(es_arena *arena, size_t samples, size_t count, es_real **out, es_error *err)
@@ -85,7 +114,11 @@ static es_status make_op(es_arena *arena, es_plain *plain, size_t i, size_t batc
     es_nn_layer *layer = &plain->nn->layers.items[i];
     es_plain_op *op = &plain->ops[i];
     const es_plain_kind *kind = es_plain_kind_of(layer->kind);
-    *op = (es_plain_op){.layer = layer, .samples = batch, .gemm = es_gemm_plain};
+    *op = (es_plain_op){.layer = layer,
+                        .samples = batch,
+                        .gemm = es_gemm_plain,
+                        .pool = plain->pool,
+                        .chunks = plain->chunks};
     ES_TRY(take(arena, batch, layer->shape.count, &plain->values[i], err));
     op->out = plain->values[i];
     if (gradients && plain->graph->wanted[i])
@@ -105,8 +138,13 @@ static es_status make_op(es_arena *arena, es_plain *plain, size_t i, size_t batc
     return ES_OK;
 }
 
+static void free_pool(void *pool)
+{
+    es_pool_free(pool);
+}
+
 es_status es_plain_new(es_arena *arena, es_nn *nn, const es_train_graph *graph, size_t batch,
-                       bool gradients, es_plain **out_plain, es_error *err)
+                       bool gradients, uint32_t thread_count, es_plain **out_plain, es_error *err)
 {
     size_t count = graph->layer_count;
     es_plain *plain = ES_TAKE_ONE(arena, es_plain);
@@ -122,6 +160,11 @@ es_status es_plain_new(es_arena *arena, es_nn *nn, const es_train_graph *graph, 
     if (plain->ops == NULL || plain->values == NULL || plain->gradients == NULL ||
         plain->params == NULL || plain->slopes == NULL)
         return es_arena_full(arena, "plain backend", err);
+    if (thread_count > 1) {
+        ES_TRY(es_pool_new(thread_count, thread_count, &plain->pool, err));
+        ES_TRY(es_arena_attach(arena, plain->pool, free_pool, err));
+    }
+    plain->chunks = thread_count;
     for (size_t i = 0; i < count; i++)
         if (graph->needed[i])
             ES_TRY(make_op(arena, plain, i, batch, gradients, err));

@@ -64,30 +64,43 @@ static void patches_back(const es_geometry *g, const es_real *from, es_real *ima
                            image + c * g->rows * g->columns);
 }
 
+/* Of one chunk: patches, then gradients of its own, that are added up at the end. */
+static size_t chunk_scratch(const es_geometry *g)
+{
+    return patch_size(g) * places(g) + g->out_channels * (patch_size(g) + 1);
+}
+
 static size_t conv_scratch(const es_plain_op *op)
 {
     es_geometry g = es_geometry_of(op->layer, op->in_shapes[0]);
-    return patch_size(&g) * places(&g);
+    return op->chunks * chunk_scratch(&g);
 }
 
-static void conv_forward(const es_plain_op *op)
+static void forward_chunk(const es_plain_op *op, size_t chunk)
 {
     es_geometry g = es_geometry_of(op->layer, op->in_shapes[0]);
+    es_plain_range samples = es_plain_chunk(op, chunk, op->samples);
     const es_real *weight = es_plain_param(op, ES_NN_WEIGHT);
     const es_real *bias = es_plain_param(op, ES_NN_BIAS);
+    es_real *scratch = op->scratch + chunk * chunk_scratch(&g);
     size_t filters = g.out_channels / g.groups;
     size_t in_group = g.channels / g.groups * g.rows * g.columns;
-    for (size_t part = 0; part < op->samples * g.groups; part++) {
+    for (size_t part = samples.from * g.groups; part < samples.to * g.groups; part++) {
         size_t group = part % g.groups;
         es_real *out = op->out + part * filters * places(&g);
-        patches(&g, op->in[0] + part * in_group, op->scratch);
+        patches(&g, op->in[0] + part * in_group, scratch);
         op->gemm(op->gemm_context, false, false, filters, places(&g), patch_size(&g),
-                 weight + group * filters * patch_size(&g), patch_size(&g), op->scratch, places(&g),
+                 weight + group * filters * patch_size(&g), patch_size(&g), scratch, places(&g),
                  false, out, places(&g));
         for (size_t f = 0; bias != NULL && f < filters; f++)
             for (size_t p = 0; p < places(&g); p++)
                 out[f * places(&g) + p] += bias[group * filters + f];
     }
+}
+
+static void conv_forward(const es_plain_op *op)
+{
+    es_plain_each(op, forward_chunk);
 }
 
 static void bias_back(const es_real *gradient, size_t filters, size_t inner, es_real *bias)
@@ -100,64 +113,103 @@ static void bias_back(const es_real *gradient, size_t filters, size_t inner, es_
     }
 }
 
-static void conv_backward(const es_plain_op *op)
+static void backward_chunk(const es_plain_op *op, size_t chunk)
 {
     es_geometry g = es_geometry_of(op->layer, op->in_shapes[0]);
-    const es_real *weight = es_plain_param(op, ES_NN_WEIGHT);
-    es_real *weight_gradient = es_plain_param_gradient(op, ES_NN_WEIGHT);
-    es_real *bias_gradient = es_plain_param_gradient(op, ES_NN_BIAS);
+    es_plain_range samples = es_plain_chunk(op, chunk, op->samples);
     size_t filters = g.out_channels / g.groups;
     size_t in_group = g.channels / g.groups * g.rows * g.columns;
     size_t size = patch_size(&g);
-    for (size_t part = 0; part < op->samples * g.groups; part++) {
+    const es_real *weight = es_plain_param(op, ES_NN_WEIGHT);
+    es_real *scratch = op->scratch + chunk * chunk_scratch(&g);
+    es_real *weight_gradient = scratch + size * places(&g);
+    es_real *bias_gradient = weight_gradient + g.out_channels * size;
+    bool trained = es_plain_param_gradient(op, ES_NN_WEIGHT) != NULL;
+    memset(weight_gradient, 0, g.out_channels * (size + 1) * sizeof *weight_gradient);
+    for (size_t part = samples.from * g.groups; part < samples.to * g.groups; part++) {
         size_t group = part % g.groups;
         const es_real *gradient = op->out_gradient + part * filters * places(&g);
-        if (weight_gradient != NULL) {
-            patches(&g, op->in[0] + part * in_group, op->scratch);
+        if (trained) {
+            patches(&g, op->in[0] + part * in_group, scratch);
             op->gemm(op->gemm_context, false, true, filters, size, places(&g), gradient, places(&g),
-                     op->scratch, places(&g), true, weight_gradient + group * filters * size, size);
-        }
-        if (bias_gradient != NULL)
+                     scratch, places(&g), true, weight_gradient + group * filters * size, size);
             bias_back(gradient, filters, places(&g), bias_gradient + group * filters);
+        }
         if (op->in_gradients[0] != NULL) {
             op->gemm(op->gemm_context, true, false, size, places(&g), filters,
-                     weight + group * filters * size, size, gradient, places(&g), false,
-                     op->scratch, places(&g));
-            patches_back(&g, op->scratch, op->in_gradients[0] + part * in_group);
+                     weight + group * filters * size, size, gradient, places(&g), false, scratch,
+                     places(&g));
+            patches_back(&g, scratch, op->in_gradients[0] + part * in_group);
         }
+    }
+}
+
+static void add_to(const es_real *from, size_t count, es_real *to)
+{
+    for (size_t i = 0; to != NULL && i < count; i++)
+        to[i] += from[i];
+}
+
+static void conv_backward(const es_plain_op *op)
+{
+    es_geometry g = es_geometry_of(op->layer, op->in_shapes[0]);
+    size_t count = g.out_channels * patch_size(&g);
+    es_plain_each(op, backward_chunk);
+    for (size_t chunk = 0; chunk < op->chunks; chunk++) {
+        const es_real *own = op->scratch + chunk * chunk_scratch(&g) + patch_size(&g) * places(&g);
+        add_to(own, count, es_plain_param_gradient(op, ES_NN_WEIGHT));
+        add_to(own + count, g.out_channels, es_plain_param_gradient(op, ES_NN_BIAS));
     }
 }
 
 const es_plain_kind es_plain_conv = {
     .forward = conv_forward, .backward = conv_backward, .scratch_count = conv_scratch};
 
-static void dense_forward(const es_plain_op *op)
+/* ---- dense: chunks of samples; of weights by the features they give ---- */
+
+static void dense_forward_chunk(const es_plain_op *op, size_t chunk)
 {
     size_t in = op->in_shapes[0].count;
     size_t out = op->layer->shape.count;
     const es_real *bias = es_plain_param(op, ES_NN_BIAS);
-    op->gemm(op->gemm_context, false, true, op->samples, out, in, op->in[0], in,
-             es_plain_param(op, ES_NN_WEIGHT), in, false, op->out, out);
-    for (size_t i = 0; bias != NULL && i < op->samples; i++)
+    es_plain_range samples = es_plain_chunk(op, chunk, op->samples);
+    op->gemm(op->gemm_context, false, true, samples.to - samples.from, out, in,
+             op->in[0] + samples.from * in, in, es_plain_param(op, ES_NN_WEIGHT), in, false,
+             op->out + samples.from * out, out);
+    for (size_t i = samples.from; bias != NULL && i < samples.to; i++)
         for (size_t f = 0; f < out; f++)
             op->out[i * out + f] += bias[f];
 }
 
-static void dense_backward(const es_plain_op *op)
+static void dense_forward(const es_plain_op *op)
+{
+    es_plain_each(op, dense_forward_chunk);
+}
+
+static void dense_backward_chunk(const es_plain_op *op, size_t chunk)
 {
     size_t in = op->in_shapes[0].count;
     size_t out = op->layer->shape.count;
     es_real *weight_gradient = es_plain_param_gradient(op, ES_NN_WEIGHT);
     es_real *bias_gradient = es_plain_param_gradient(op, ES_NN_BIAS);
+    es_plain_range samples = es_plain_chunk(op, chunk, op->samples);
+    es_plain_range rows = es_plain_chunk(op, chunk, out);
     if (weight_gradient != NULL)
-        op->gemm(op->gemm_context, true, false, out, in, op->samples, op->out_gradient, out,
-                 op->in[0], in, true, weight_gradient, in);
+        op->gemm(op->gemm_context, true, false, rows.to - rows.from, in, op->samples,
+                 op->out_gradient + rows.from, out, op->in[0], in, true,
+                 weight_gradient + rows.from * in, in);
     for (size_t i = 0; bias_gradient != NULL && i < op->samples; i++)
-        for (size_t f = 0; f < out; f++)
+        for (size_t f = rows.from; f < rows.to; f++)
             bias_gradient[f] += op->out_gradient[i * out + f];
     if (op->in_gradients[0] != NULL)
-        op->gemm(op->gemm_context, false, false, op->samples, in, out, op->out_gradient, out,
-                 es_plain_param(op, ES_NN_WEIGHT), in, true, op->in_gradients[0], in);
+        op->gemm(op->gemm_context, false, false, samples.to - samples.from, in, out,
+                 op->out_gradient + samples.from * out, out, es_plain_param(op, ES_NN_WEIGHT), in,
+                 true, op->in_gradients[0] + samples.from * in, in);
+}
+
+static void dense_backward(const es_plain_op *op)
+{
+    es_plain_each(op, dense_backward_chunk);
 }
 
 const es_plain_kind es_plain_dense = {.forward = dense_forward, .backward = dense_backward};

@@ -35,13 +35,14 @@ static void batch_statistics(const es_plain_op *op, size_t c, es_real *mean, es_
     *variance = (es_real)(squares / count);
 }
 
-static void norm_forward(const es_plain_op *op)
+static void forward_chunk(const es_plain_op *op, size_t chunk)
 {
     size_t channels = es_shape_channels(op->layer->shape);
+    es_plain_range range = es_plain_chunk(op, chunk, channels);
     size_t inner = es_shape_inner(op->layer->shape);
     const es_real *gamma = es_plain_param(op, ES_NN_GAMMA);
     const es_real *beta = es_plain_param(op, ES_NN_BETA);
-    for (size_t c = 0; c < channels; c++) {
+    for (size_t c = range.from; c < range.to; c++) {
         es_real *mean = &op->saved[c];
         es_real *variance = &op->saved[channels + c];
         *mean = es_plain_param(op, ES_NN_MEAN)[c];
@@ -55,16 +56,22 @@ static void norm_forward(const es_plain_op *op)
     }
 }
 
+static void norm_forward(const es_plain_op *op)
+{
+    es_plain_each(op, forward_chunk);
+}
+
 /* With h = (x - mean) / deviation: dx = gamma / deviation (dy - mean(dy) - h mean(dy h)), the two
  * means only where the statistics are the batch's. */
-static void norm_backward(const es_plain_op *op)
+static void backward_chunk(const es_plain_op *op, size_t chunk)
 {
     size_t channels = es_shape_channels(op->layer->shape);
+    es_plain_range range = es_plain_chunk(op, chunk, channels);
     size_t inner = es_shape_inner(op->layer->shape);
     es_real *gamma_gradient = es_plain_param_gradient(op, ES_NN_GAMMA);
     es_real *beta_gradient = es_plain_param_gradient(op, ES_NN_BETA);
     double count = (double)(op->samples * inner);
-    for (size_t c = 0; c < channels; c++) {
+    for (size_t c = range.from; c < range.to; c++) {
         double mean = (double)op->saved[c];
         double deviation = sqrt((double)op->saved[channels + c] + op->layer->epsilon);
         double sum = 0;
@@ -90,6 +97,11 @@ static void norm_backward(const es_plain_op *op)
             }
         }
     }
+}
+
+static void norm_backward(const es_plain_op *op)
+{
+    es_plain_each(op, backward_chunk);
 }
 
 const es_plain_kind es_plain_batch_norm = {

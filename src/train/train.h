@@ -48,7 +48,7 @@ extern const char *const es_train_backend_names[ES_TRAIN_BACKEND_COUNT];
 typedef struct es_train_engine_opts {
     es_train_backend backend;
     size_t batch;          /* most samples of a pass, >= 1; default 32 */
-    uint32_t thread_count; /* 0: one per core; the plain backend uses one; default 0 */
+    uint32_t thread_count; /* 0: one per core; default 0 */
     bool gradients;        /* false: forward only, in less memory; default true */
     bool logits;           /* an output that is a softmax gives what goes into it; default true */
     uint64_t seed;         /* of dropouts; default 1 */

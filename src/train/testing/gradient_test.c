@@ -50,7 +50,7 @@ static void prepare(bench *b, const es_train_case *made, uint64_t seed)
     *b = (bench){.arena = es_arena_new((size_t)64 << 20)};
     b->nn = es_train_case_make(b->arena, made, seed);
     assert_ok_err(es_train_graph_make(b->arena, b->nn, false, &b->graph, &err), err);
-    assert_ok_err(es_plain_new(b->arena, b->nn, &b->graph, SAMPLES, true, &b->plain, &err), err);
+    assert_ok_err(es_plain_new(b->arena, b->nn, &b->graph, SAMPLES, true, 2, &b->plain, &err), err);
     size_t count = SAMPLES * b->nn->layers.items[0].shape.count;
     b->x = ES_TAKE_ARRAY(b->arena, float, count);
     es_train_random_values(&rng, 2, count, b->x);
