@@ -1,5 +1,5 @@
 #include "base/checked.h"
-#include "oip.h"
+#include "oip_internal.h"
 
 #include <float.h>
 #include <math.h>
@@ -9,7 +9,12 @@ typedef struct reader {
     es_arena *arena;
     const unsigned char *binary; /* behind the JSON */
     size_t binary_left;
+    const es_oip_spans *spans; /* lists of numbers that the tree does not have; NULL: none */
 } reader;
+
+/* Larger JSON is not read a second time, with its numbers in the tree, to say better what is wrong.
+ */
+enum { AGAIN_BYTES_MAX = 4 << 20 };
 
 /* ---- parameters ---- */
 
@@ -181,6 +186,24 @@ static es_status measure(const es_oip_tensor *tensor, const es_doc *data, size_t
     }
 }
 
+/* The numbers of a span, which the tree shows as an empty list. */
+static es_status read_span(reader *from, const es_doc *data, es_oip_span span, size_t count,
+                           es_oip_tensor *tensor, es_error *err)
+{
+    size_t given = 0;
+    size_t each = es_dtype_size(tensor->dtype);
+    if (count <= span.size) { /* each value takes a character: memory is bounded by the body */
+        void *values = NULL;
+        ES_TRY(es_arena_take_or_fail(from->arena, count, each, "tensor", &values, err));
+        tensor->data = values;
+        tensor->size_bytes = count * each;
+        if (es_oip_numbers_read(span, tensor, count, values, &given))
+            return ES_OK;
+    }
+    return es_doc_fail(data, err, "value %zu is no %s, or the list does not have the shape's %zu",
+                       given, es_oip_dtype_name(tensor->dtype), count);
+}
+
 static es_status read_json_data(reader *from, const es_doc *owner, size_t count,
                                 es_oip_tensor *tensor, es_error *err)
 {
@@ -192,6 +215,12 @@ static es_status read_json_data(reader *from, const es_doc *owner, size_t count,
     if (tensor->dtype == ES_DTYPE_F16 || tensor->dtype == ES_DTYPE_BF16)
         return es_doc_fail(data, err, "%s travels as binary only",
                            es_oip_dtype_name(tensor->dtype));
+    if (from->spans != NULL && owner->index < from->spans->count &&
+        from->spans->items[owner->index].size > 0) {
+        if (tensor->dtype == ES_DTYPE_STRING)
+            return es_doc_fail(data, err, "BYTES are texts");
+        return read_span(from, data, from->spans->items[owner->index], count, tensor, err);
+    }
     ES_TRY(measure(tensor, data, &given, &tensor->size_bytes, err));
     if (given != count)
         return es_doc_fail(data, err, "%zu values do not fit the shape, which has %zu", given,
@@ -394,20 +423,15 @@ static es_status read_request_params(const es_doc *root, es_oip_message *out, es
 
 /* ---- messages ---- */
 
-es_status es_oip_decode(es_arena *arena, es_oip_kind kind, const void *body, size_t size,
-                        int64_t json_size, es_oip_message *out, es_error *err)
+/* doc: the JSON as the tree is to see it. */
+static es_status read_message(reader *from, bool is_request, const char *doc, size_t json,
+                              es_oip_message *out, es_error *err)
 {
     const es_doc *root = NULL;
-    const bool is_request = kind == ES_OIP_REQUEST;
-    size_t json = json_size == ES_OIP_DOUBT ? size : (size_t)json_size;
     es_oip_message message = {0};
-    if (json_size == 0 || json_size < ES_OIP_DOUBT || json > size)
-        return es_fail(err, ES_ERR_ARG, "%s: %lld must be from 1 to the %zu bytes of the body",
-                       ES_OIP_JSON_SIZE_HEADER, (long long)json_size, size);
-    ES_TRY(es_doc_parse_json(arena, is_request ? "request" : "answer", body, json, &root, err));
+    es_arena *arena = from->arena;
+    ES_TRY(es_doc_parse_json(arena, is_request ? "request" : "answer", doc, json, &root, err));
     ES_TRY(es_doc_expect_map(root, err));
-    reader from = {
-        .arena = arena, .binary = (const unsigned char *)body + json, .binary_left = size - json};
     ES_TRY(es_doc_get_text(root, "id", &message.id, err));
     ES_TRY(read_params(arena, root, &message.params, err));
     if (is_request) {
@@ -417,9 +441,34 @@ es_status es_oip_decode(es_arena *arena, es_oip_kind kind, const void *body, siz
         ES_TRY(es_doc_need_text(root, "model_name", &message.model_name, err));
         ES_TRY(es_doc_get_text(root, "model_version", &message.model_version, err));
     }
-    ES_TRY(read_tensors(&from, root, is_request ? "inputs" : "outputs", &message, err));
+    ES_TRY(read_tensors(from, root, is_request ? "inputs" : "outputs", &message, err));
     *out = message;
     return ES_OK;
+}
+
+es_status es_oip_decode(es_arena *arena, es_oip_kind kind, const void *body, size_t size,
+                        int64_t json_size, es_oip_message *out, es_error *err)
+{
+    const bool is_request = kind == ES_OIP_REQUEST;
+    size_t json = json_size == ES_OIP_DOUBT ? size : (size_t)json_size;
+    es_oip_spans spans;
+    if (json_size == 0 || json_size < ES_OIP_DOUBT || json > size)
+        return es_fail(err, ES_ERR_ARG, "%s: %lld must be from 1 to the %zu bytes of the body",
+                       ES_OIP_JSON_SIZE_HEADER, (long long)json_size, size);
+    char *blanked = es_arena_take(arena, json, 1);
+    if (blanked == NULL)
+        return es_arena_full(arena, "message", err);
+    es_oip_spans_find(body, json, is_request ? "inputs" : "outputs", blanked, &spans);
+    reader from = {.arena = arena,
+                   .binary = (const unsigned char *)body + json,
+                   .binary_left = size - json,
+                   .spans = &spans};
+    es_status status = read_message(&from, is_request, blanked, json, out, err);
+    if (status == ES_OK || spans.count == 0 || json > AGAIN_BYTES_MAX)
+        return status;
+    from = (reader){
+        .arena = arena, .binary = (const unsigned char *)body + json, .binary_left = size - json};
+    return read_message(&from, is_request, body, json, out, err);
 }
 
 /* ---- raw binary requests ---- */

@@ -1,7 +1,5 @@
 #include "base/checked.h"
-#include "oip.h"
-
-#include <math.h>
+#include "oip_internal.h"
 
 static size_t count_of(const es_oip_tensor *tensor)
 {
@@ -58,19 +56,6 @@ static es_status check_tensor(const es_oip_tensor *tensor, es_error *err)
 
 /* ---- values ---- */
 
-/* The shortest of %.6g to %.9g that reads back the same float. */
-static void write_float(es_text *text, float value)
-{
-    char digits[32] = "null";
-    for (int precision = 6; isfinite(value) && precision <= 9; precision++) {
-        (void)snprintf(digits, sizeof digits, "%.*g", precision, (double)value);
-        double back = 0;
-        if (es_text_to_double(digits, &back) && (float)back == value)
-            break;
-    }
-    es_text_append(text, digits);
-}
-
 static void write_int(es_text *text, es_dtype dtype, const unsigned char *at)
 {
     size_t size = es_dtype_size(dtype);
@@ -89,11 +74,12 @@ static void write_int(es_text *text, es_dtype dtype, const unsigned char *at)
 
 static void write_one(es_text *text, es_dtype dtype, const unsigned char *at)
 {
+    char digits[ES_OIP_FLOAT_SIZE];
     float narrow = 0;
     double wide = 0;
     if (dtype == ES_DTYPE_F32) {
         memcpy(&narrow, at, sizeof narrow);
-        write_float(text, narrow);
+        es_text_append_n(text, digits, es_oip_float_print(narrow, digits));
     } else if (dtype == ES_DTYPE_F64) {
         memcpy(&wide, at, sizeof wide);
         es_text_double(text, wide);

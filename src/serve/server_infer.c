@@ -6,7 +6,8 @@
 #include <time.h>
 
 enum { KEPT_INFERS_MAX = 256, KEPT_BODY_BYTES_MAX = 1 << 20 };
-static const size_t infer_bytes_max = (size_t)2 << 30; /* of one request, decoded */
+static const size_t infer_bytes_min = (size_t)64 << 20;
+static const size_t infer_bytes_factor = 8; /* of one request, decoded: so many times a body */
 static const size_t answer_bytes_max = (size_t)1 << 30;
 
 /* ---- objects, used again and again ---- */
@@ -27,7 +28,7 @@ static es_infer *infer_new(es_server *server)
     if (infer == NULL)
         return NULL;
     infer->server = server;
-    infer->arena = es_arena_new(infer_bytes_max);
+    infer->arena = es_arena_new(infer_bytes_min + infer_bytes_factor * server->opts.body_bytes_max);
     es_text_init(&infer->body, answer_bytes_max);
     es_text_init(&infer->stages, ES_SERVE_HEADER_BYTES_MAX);
     es_text_init(&infer->rest, ES_SERVE_HEADER_BYTES_MAX);
