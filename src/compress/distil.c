@@ -3,7 +3,7 @@
  */
 #include "compress/learn.h"
 
-#include <math.h>
+#include <assert.h>
 #include <string.h>
 
 enum { SPEC_BYTES = 1 << 20, RANK_BATCHES = 20 };
@@ -148,6 +148,7 @@ static es_status step(void *context, es_train_engine *engine, const es_fit_batch
 
 static es_status check_student(const es_nn *student, size_t classes, es_error *err)
 {
+    assert(student != NULL);
     const es_nn_output *last = &student->outputs[student->output_count - 1];
     es_nn_shape shape = student->layers.items[last->layer.index].shape;
     char text[ES_NN_SHAPE_TEXT];

@@ -180,7 +180,7 @@ static es_status score_by_gradients(es_learner *l, scorer *s, size_t batch_count
     es_train_engine_opts opts = es_train_engine_opts_default();
     es_data_batches batches;
     es_nn *copy = NULL; /* its running statistics move */
-    float *gradients[ES_NN_OUTPUTS_MAX];
+    float *gradients[ES_NN_OUTPUTS_MAX] = {NULL};
     opts.batch = (size_t)l->opts.batch;
     opts.thread_count = (uint32_t)l->opts.threads;
     ES_TRY(es_nn_copy(l->scratch, s->nn, &copy, err));

@@ -23,6 +23,7 @@ typedef struct es_learn_opts {
 
 extern const char *const es_learn_no_yes[2];
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): initialisers */
 /* Rows of a step's table for its options struct `owner`, whose member `learn` these are. */
 #define ES_LEARN_NUMBER(owner, member, standard, least, most, words)                               \
     {                                                                                              \
@@ -77,6 +78,7 @@ extern const char *const es_learn_no_yes[2];
         .name = "checkpoint", .type = ES_STEP_TEXT, .offset = offsetof(owner, learn.checkpoint),   \
         .help = "file to go on from when it is there, and to write"                                \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* ---- a step at work ---- */
 
