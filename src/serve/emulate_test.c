@@ -26,7 +26,7 @@ static int set_up(void **state)
     nodes_write_copy(&all, "narrow", NARROW);
     nodes_write_copy(&all, "wide", WIDE);
     nodes_write_copy(&all, "slow", NARROW);
-    nodes_slow_down(&all, "slow", 5000);
+    nodes_configure(&all, "slow", "estran_service_us", "5000");
     nodes_start(&all, 3, opts);
     return 0;
 }

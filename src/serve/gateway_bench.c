@@ -169,36 +169,30 @@ static bool connect_both(world *w)
 
 /* ---- what is measured ---- */
 
+/* The least p50 of the rounds: whatever else the machine does only adds. */
 static bool measure_hop(es_bench *bench, const world *w, const char *what)
 {
-    double direct_s[ROUNDS];
-    double gateway_s[ROUNDS];
-    double added_s[ROUNDS];
+    double least_s[2] = {(double)INFINITY, (double)INFINITY};
     double max_s = 0;
     static char names[2][3][128]; /* kept until the bench is printed */
     static size_t named;
-    for (int round = -1; round < ROUNDS; round++) {
-        double p50_s[2];
-        for (int which = 0; which < 2; which++)
-            if (!drive(w, which, &p50_s[which], &max_s))
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int which = 0; which < 2; which++) {
+            double p50_s = 0;
+            if (!drive(w, which, &p50_s, &max_s))
                 return false;
-        if (round < 0)
-            continue;
-        direct_s[round] = p50_s[0];
-        gateway_s[round] = p50_s[1];
-        added_s[round] = p50_s[1] - p50_s[0];
+            least_s[which] = fmin(least_s[which], p50_s);
+        }
     }
     (void)snprintf(names[named][0], sizeof names[named][0], "serve: p50 of the node alone, %s",
                    what);
-    es_bench_add(bench, names[named][0], es_bench_median(direct_s, ROUNDS) * 1e6, "us", "lower",
-                 (double)NAN);
+    es_bench_add(bench, names[named][0], least_s[0] * 1e6, "us", "lower", (double)NAN);
     (void)snprintf(names[named][1], sizeof names[named][1], "serve: p50 through a gateway, %s",
                    what);
-    es_bench_add(bench, names[named][1], es_bench_median(gateway_s, ROUNDS) * 1e6, "us", "lower",
-                 (double)NAN);
+    es_bench_add(bench, names[named][1], least_s[1] * 1e6, "us", "lower", (double)NAN);
     (void)snprintf(names[named][2], sizeof names[named][2], "serve: added by the gateway, p50, %s",
                    what);
-    es_bench_add(bench, names[named][2], es_bench_median(added_s, ROUNDS) * 1e6, "us", "lower", 80);
+    es_bench_add(bench, names[named][2], (least_s[1] - least_s[0]) * 1e6, "us", "lower", 80);
     named++;
     return true;
 }

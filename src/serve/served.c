@@ -85,6 +85,8 @@ static void complete(es_served *served, const es_served_defaults *defaults)
     if (quality != NULL && (!es_text_to_double(quality, &served->quality) || served->quality < 0 ||
                             served->quality > 1))
         served->quality = (double)NAN;
+    const char *payload = es_model_config_parameter(config, "estran_payload");
+    served->payload_u8 = payload != NULL && strcmp(payload, "u8") == 0;
     const char *service = es_model_config_parameter(config, "estran_service_us");
     double service_us = 0;
     if (service != NULL && es_text_to_double(service, &service_us) && service_us > 0 &&

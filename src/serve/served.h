@@ -71,8 +71,10 @@ struct es_served {
     es_served_port *inputs, *outputs;
     es_served_labels *labels; /* [outputs] */
     double quality;           /* config parameter estran_quality, 0..1; NAN: not told */
-    int64_t service_ns;    /* config parameter estran_service_us: of a run on the emulated machine;
-                              0: not told */
+    bool payload_u8;    /* config parameter estran_payload is u8: what goes on to a next node goes
+                           as 8 bits, as if the route said so */
+    int64_t service_ns; /* config parameter estran_service_us: of a run on the emulated machine;
+                           0: not told */
     uint32_t thread_count; /* of a run */
     int64_t load_ns;
     uint64_t file_bytes;

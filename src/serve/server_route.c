@@ -288,6 +288,8 @@ void es_server_route_step(es_infer *infer, const es_tensor *tensors)
     }
     if (status == ES_OK)
         status = keep_partial(infer, &step, &outputs, &err);
+    if (infer->served->payload_u8)
+        request->route.stages[0].payload = ES_SERVE_PAYLOAD_U8;
     if (status != ES_OK) {
         es_server_infer_fail(infer, ES_SERVED_WRONG, es_status_http(status), es_error_text(&err));
         return;

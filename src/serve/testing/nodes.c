@@ -95,7 +95,7 @@ void nodes_write_copy(nodes *all, const char *name, int64_t width)
 }
 
 /* From MODEL.onnx to MODEL/1/model.onnx with a configuration. */
-void nodes_slow_down(nodes *all, const char *name, double service_us)
+void nodes_configure(nodes *all, const char *name, const char *key, const char *value)
 {
     char from[1024];
     char to[1024];
@@ -105,10 +105,8 @@ void nodes_slow_down(nodes *all, const char *name, double service_us)
     (void)snprintf(from, sizeof from, "%s/%s.onnx", all->folder, name);
     (void)snprintf(to, sizeof to, "%s/%s/1/model.onnx", all->folder, name);
     assert_int_equal(rename(from, to), 0);
-    const char *text = es_arena_format(all->arena,
-                                       "parameters { key: \"estran_service_us\" value { "
-                                       "string_value: \"%.17g\" } }\n",
-                                       service_us);
+    const char *text = es_arena_format(
+        all->arena, "parameters { key: \"%s\" value { string_value: \"%s\" } }\n", key, value);
     assert_non_null(text);
     (void)snprintf(to, sizeof to, "%s/%s/config.pbtxt", all->folder, name);
     assert_ok_err(es_file_write(to, text, strlen(text), &err), err);

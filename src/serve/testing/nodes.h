@@ -29,8 +29,8 @@ void nodes_begin(nodes *all);
 void nodes_write_models(nodes *all);
 /* Copies its input to its output: f32[1, width], named as `name`. */
 void nodes_write_copy(nodes *all, const char *name, int64_t width);
-/* With emulate a run of the model `name` takes so many microseconds. Before it is started. */
-void nodes_slow_down(nodes *all, const char *name, double service_us);
+/* Gives a model that was written a parameter in its configuration. Once, before it is started. */
+void nodes_configure(nodes *all, const char *name, const char *key, const char *value);
 /* Starts n1 .. n<count>. */
 void nodes_start(nodes *all, size_t count, es_server_opts opts);
 /* Tells each all the others, with a link of these figures (0: none). */
