@@ -13,7 +13,7 @@
 #include <math.h>
 
 #define BACKOFF_MIN_NS (100 * ES_NS_PER_MS)
-#define BACKOFF_MAX_NS (5 * ES_NS_PER_S)
+#define BACKOFF_MAX_NS (2 * ES_NS_PER_S)
 static const double CREDIT_SLACK = 1e-9; /* rounding of credits */
 static const double P95_STEP_LAST = 0.05, P95_FIRST_FACTOR = 3, P95_LEAST_S = 1e-6;
 

@@ -114,7 +114,7 @@ es_serve_choice es_choose_again(es_chooser *chooser, uint32_t class_index,
                                 const es_serve_wish *wish, const uint32_t *tried,
                                 size_t tried_count, bool elsewhere, int64_t now_ns);
 
-/* What was seen. A node that failed is passed by for 100 ms, doubled with each failure up to 5 s;
+/* What was seen. A node that failed is passed by for 100 ms, doubled with each failure up to 2 s;
  * then one request may try it, and so on until one is answered. */
 void es_chooser_node_failed(es_chooser *chooser, uint32_t node, int64_t now_ns);
 void es_chooser_node_answered(es_chooser *chooser, uint32_t node);

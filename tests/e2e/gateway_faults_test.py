@@ -34,7 +34,8 @@ class Faults(GatewayCase):
         self.assertLessEqual(len(bad), 0.02 * load.sent(), bad)
         self.assertLess(load.last_failure_s(died_s), 1.0, bad)
         self.assertGreater(told["retried"], 0)
-        self.assertGreater(served, 0.1 * load.rate * (load.seconds - back_s))
+        if load.seconds - back_s > 2.5:  # a node is tried again within 2 s
+            self.assertGreater(served, 0.1 * load.rate * (load.seconds - back_s - 2))
 
     def test_the_gateway_is_killed(self):
         """What it had is broken off for its clients; it comes back with the routes that it kept."""
