@@ -59,14 +59,14 @@ static void add_conv(maker *m, size_t units)
 }
 
 /* Means over squares, so that at most 4 x 4 places are left, each with its own weights. */
-static void add_classifier(maker *m, size_t classes)
+static void add_classifier(maker *m, size_t classes, bool whole)
 {
     es_nn_shape in = shape_at(m);
     es_nn_layer pool = {.kind = ES_NN_AVERAGE_POOL};
     for (size_t i = 0; i < place_rank(in); i++)
         pool.window.kernel[i] = pool.window.stride[i] =
             (in.dims[i + 1] + SIDE_CLASSIFIED - 1) / SIDE_CLASSIFIED;
-    if (in.rank > 1 && smallest_side(in) > SIDE_CLASSIFIED)
+    if (in.rank > 1 && smallest_side(in) > SIDE_CLASSIFIED && !whole)
         add(m, pool, 0, false);
     if (in.rank > 1)
         add(m, (es_nn_layer){.kind = ES_NN_FLATTEN}, 0, false);
@@ -87,7 +87,7 @@ static es_status build(es_arena *arena, const es_branch_wish *wish, size_t width
             add(&m, (es_nn_layer){.kind = ES_NN_RELU}, 0, false);
         }
     }
-    add_classifier(&m, wish->classes);
+    add_classifier(&m, wish->classes, wish->whole);
     ES_TRY(m.status);
     if (wish->softmax)
         add(&m, (es_nn_layer){.kind = ES_NN_SOFTMAX}, 0, false);

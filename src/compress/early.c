@@ -293,8 +293,27 @@ static void put_point(es_json *json, const es_early *early, const es_cascade_poi
     es_json_map_end(json);
 }
 
-void es_early_report(const es_early *early, const es_tune *tune, es_json *json)
+static void put_exits(const es_early *early, const es_early_teller *teller, es_json *json)
 {
+    es_json_key(json, "exits");
+    es_json_list_begin(json);
+    for (size_t k = 0; k < early->stage_count; k++) {
+        es_json_map_begin(json);
+        if (teller != NULL)
+            teller->tell(teller->context, k, json);
+        es_json_put_number(json, "macs", early->costs[k]);
+        es_json_put_number(json, "accuracy", early->accuracy[k]);
+        es_json_put_number(json, "temperature", early->temperature[k]);
+        es_json_put_number(json, "ece", early->ece[k]);
+        es_json_map_end(json);
+    }
+    es_json_list_end(json);
+}
+
+void es_early_report(const es_early *early, const es_tune *tune, const es_early_teller *teller,
+                     es_json *json)
+{
+    put_exits(early, teller, json);
     es_json_put_int(json, "tune_samples", (int64_t)early->count);
     es_json_put_bool(json, "tune_given", tune->given);
     es_json_put_number(json, "reference_accuracy", early->reference);

@@ -39,6 +39,7 @@ typedef struct es_branch_wish {
     size_t classes;
     size_t depth;      /* convolutions (of features: dense layers) before the classifier */
     bool softmax;      /* gives probabilities */
+    bool whole;        /* the classifier sees every place, not means over 4 x 4 parts */
     uint64_t macs_max; /* the widest branch within is made */
     uint64_t seed;
 } es_branch_wish;
@@ -57,29 +58,29 @@ typedef struct es_early_opts {
     double target, delta;
 } es_early_opts;
 
-#define ES_EARLY_OPTIONS(owner)                                                                    \
+#define ES_EARLY_OPTIONS(owner, member, loss_standard)                                             \
     {.name = "tune",                                                                               \
      .type = ES_STEP_NUMBER,                                                                       \
-     .offset = offsetof(owner, early.tune),                                                        \
+     .offset = offsetof(owner, member.tune),                                                       \
      .fallback = "0.1",                                                                            \
      .min = 0.001,                                                                                 \
      .max = 0.9,                                                                                   \
      .help = "share of the samples for temperatures and thresholds, when there is no --tune"},     \
         {.name = "loss",                                                                           \
          .type = ES_STEP_TEXT,                                                                     \
-         .offset = offsetof(owner, early.loss),                                                    \
-         .fallback = "0.005",                                                                      \
+         .offset = offsetof(owner, member.loss),                                                   \
+         .fallback = loss_standard,                                                                \
          .help = "accuracy below the model's that thresholds may cost; several with '|' between "  \
                  "give as many pipelines"},                                                        \
         {.name = "target",                                                                         \
          .type = ES_STEP_NUMBER,                                                                   \
-         .offset = offsetof(owner, early.target),                                                  \
+         .offset = offsetof(owner, member.target),                                                 \
          .fallback = "0",                                                                          \
          .min = 0,                                                                                 \
          .max = 0.999999,                                                                          \
          .help = "one more pipeline, certified for this accuracy; 0: none"},                       \
     {                                                                                              \
-        .name = "delta", .type = ES_STEP_NUMBER, .offset = offsetof(owner, early.delta),           \
+        .name = "delta", .type = ES_STEP_NUMBER, .offset = offsetof(owner, member.delta),          \
         .fallback = "0.05", .min = 1e-6, .max = 0.5,                                               \
         .help = "chance that the certificate is wrong"                                             \
     }
@@ -135,8 +136,14 @@ es_status es_early_choose(es_learner *learner, const es_tune *tune, const es_ear
 /* The pipelines of a variant with as many stages; memory in the arena. */
 es_status es_early_pipelines(es_arena *arena, const es_early *early, es_variant *variant,
                              es_error *err) ES_MUST_CHECK;
-/* Members of a report: reference accuracy, stages are told by the caller. */
-void es_early_report(const es_early *early, const es_tune *tune, es_json *json);
+/* Members of a report: `exits` (tell adds what else is known of one; NULL: nothing), what they were
+ * chosen on, the curve, the certificate. */
+typedef struct es_early_teller {
+    void (*tell)(void *context, size_t stage, es_json *json);
+    void *context;
+} es_early_teller;
+void es_early_report(const es_early *early, const es_tune *tune, const es_early_teller *teller,
+                     es_json *json);
 
 /* ---- to a variant ---- */
 

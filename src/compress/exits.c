@@ -86,7 +86,7 @@ static const es_step_option rows[] = {
      .min = 0.1,
      .max = 100,
      .help = "that softens the teacher's answers"},
-    ES_EARLY_OPTIONS(options),
+    ES_EARLY_OPTIONS(options, early, "0.005"),
     ES_LEARN_OPTIONS_BY(options, "10", "0.001", "yes", "adam"),
 };
 
@@ -384,24 +384,14 @@ static es_status train(es_learner *l, es_nn *given, es_nn *nn, exits *x, es_erro
 
 /* ---- the step ---- */
 
-static void put_exits(const exits *x, const es_early *early, es_json *json)
+static void tell_exit(void *context, size_t k, es_json *json)
 {
-    es_json_key(json, "exits");
-    es_json_list_begin(json);
-    for (size_t k = 0; k <= x->count; k++) {
-        es_json_map_begin(json);
-        if (k < x->count) {
-            es_json_put_text(json, "at", x->names[k]);
-            es_json_put_int(json, "macs_before", (int64_t)x->places[k].macs);
-            es_json_put_int(json, "branch_macs", (int64_t)x->branch_macs[k]);
-        }
-        es_json_put_number(json, "macs", early->costs[k]);
-        es_json_put_number(json, "accuracy", early->accuracy[k]);
-        es_json_put_number(json, "temperature", early->temperature[k]);
-        es_json_put_number(json, "ece", early->ece[k]);
-        es_json_map_end(json);
-    }
-    es_json_list_end(json);
+    const exits *x = context;
+    if (k == x->count)
+        return;
+    es_json_put_text(json, "at", x->names[k]);
+    es_json_put_int(json, "macs_before", (int64_t)x->places[k].macs);
+    es_json_put_int(json, "branch_macs", (int64_t)x->branch_macs[k]);
 }
 
 /* Temperatures and thresholds of the trained net; it gives calibrated scores afterwards. */
@@ -461,8 +451,7 @@ static es_status run(const es_compress_job *job, const void *given, const es_var
     ES_TRY(give(&learner, nn, &x, from, out, &made, err));
     ES_TRY(es_early_pipelines(job->arena, &early, made, err));
     es_learn_report_begin(&report, &learner, model, nn);
-    put_exits(&x, &early, &report.json);
-    es_early_report(&early, &tune, &report.json);
+    es_early_report(&early, &tune, &(es_early_teller){tell_exit, &x}, &report.json);
     return es_learn_report_end(&report, job->arena, &made->report, err);
 }
 

@@ -418,7 +418,7 @@ typedef struct es_step_kind {
 } es_step_kind;
 
 extern const es_step_kind es_step_quantise, es_step_prune, es_step_distil, es_step_slim,
-    es_step_specialise, es_step_finetune, es_step_gatekeeper, es_step_exits;
+    es_step_specialise, es_step_finetune, es_step_gatekeeper, es_step_exits, es_step_bottleneck;
 
 /* A variant of one model called `from`-suffix, appended; its recipe is filled in by the caller. */
 es_status es_variant_add(const es_compress_job *job, const es_variant *from, const char *suffix,

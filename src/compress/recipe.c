@@ -10,8 +10,9 @@
 
 /* A new kind of step is a row here. */
 static const es_step_kind *const kinds[] = {
-    &es_step_quantise,   &es_step_prune,    &es_step_distil,     &es_step_slim,
-    &es_step_specialise, &es_step_finetune, &es_step_gatekeeper, &es_step_exits};
+    &es_step_quantise,   &es_step_prune,      &es_step_distil,
+    &es_step_slim,       &es_step_specialise, &es_step_finetune,
+    &es_step_gatekeeper, &es_step_exits,      &es_step_bottleneck};
 enum {
     KIND_COUNT = sizeof kinds / sizeof kinds[0],
     STEPS_MAX = 16,

@@ -107,6 +107,18 @@ class Compress(support.Case):
         self.assertGreater(whole["macs"], exits["report"]["exits"][0]["macs_before"])
         self.check_stages_run(exits, exits["pipelines"][1])
 
+    def test_bottleneck(self):
+        recipe = ("bottleneck:at=features,bytes=64,classifier=joint,distil_epochs=4,epochs=8,batch=16,rate=0.003,"
+                  "tune=0.4,loss=0.1")
+        found = json.loads(self.compress("--recipe", recipe, "--task", "condition", "--json").stdout)
+        neck = found["variants"][1]
+        self.assertEqual(neck["stages"][0]["forward_bytes"], 64)
+        self.assertEqual(neck["report"]["payload_bytes"], 64)
+        self.assertIn("output_bytes: 64\n", (self.folder / "out/catalogue.yaml").read_text())
+        self.assertEqual([p["name"] for p in neck["pipelines"]],
+                         ["large-bottleneck", "large-bottleneck-tail"])
+        self.check_stages_run(neck, neck["pipelines"][0])
+
     def test_offered_only_where_faster(self):
         """fp16 weights are never slower on purpose, so only int8 has to prove itself."""
         found = json.loads(self.compress("--recipe", "quantise:samples=64", "--json").stdout)
