@@ -204,23 +204,21 @@ static void put_planes(const es_report *report, es_text *out)
     const es_scenario *scenario = report->scenario;
     uint32_t count = scenario->task_count < PLANES_MAX ? scenario->task_count : PLANES_MAX;
     es_text_append(out, "<h2>What there was to choose from</h2>\n<p class=\"hint\">Every pipeline "
-                        "on the nearest node of each kind, for one request that does not wait. Up "
-                        "and left is better, a smaller disc takes less energy. Rings mark what the "
-                        "plan uses.</p>\n<ul class=\"legend\">"
-                        "<li class=\"k2\"><i class=\"round\"></i><b>device</b></li>"
+                        "that fits, on the nearest node of each kind or from one to the next, for "
+                        "one request that does not wait. Up and left is better; the line joins "
+                        "what nothing shown beats.</p>\n<ul class=\"legend\">"
+                        "<li><svg class=\"key\" viewBox=\"0 0 22 22\"><circle class=\"ring\" "
+                        "cx=\"11\" cy=\"11\" r=\"9\"/></svg><b>in the plan</b></li>"
+                        "<li class=\"k2\"><i class=\"round\"></i><b>ends at a device</b></li>"
                         "<li class=\"k0\"><i class=\"round\"></i><b>edge</b></li>"
                         "<li class=\"k4\"><i class=\"round\"></i><b>network</b></li>"
-                        "<li class=\"k3\"><i class=\"round\"></i><b>cloud</b></li></ul>\n"
-                        "");
-    es_text_append(out, count == 1 ? "<div class=\"charts one\">\n" : "<div class=\"charts\">\n");
+                        "<li class=\"k3\"><i class=\"round\"></i><b>cloud</b></li></ul>\n");
     for (uint32_t t = 0; t < count; t++) {
-        es_text_append(out, "<figure><h3>");
+        es_text_append(out, "<h3 class=\"task\">");
         es_put_html(out, scenario->tasks[t].name, 0);
         es_text_append(out, "</h3>\n");
-        es_chart_plane(report, (es_task_id){t}, out);
-        es_text_append(out, "</figure>\n");
+        es_page_choice(report, (es_task_id){t}, out);
     }
-    es_text_append(out, "</div>\n");
     if (scenario->task_count > count)
         es_text_format(out, "<p class=\"hint\">%u more tasks are left out.</p>\n",
                        scenario->task_count - count);
@@ -333,11 +331,12 @@ void es_report_html(const es_report *report, es_text *out)
         put_summary(report, out);
         es_page_comparison(report, out);
     }
-    if (es_report_has(report, ES_SIDE_PREDICTED) || es_report_has(report, ES_SIDE_MEASURED))
-        put_charts(report, out);
     put_topology(report, out);
     put_planes(report, out);
+    if (es_report_has(report, ES_SIDE_PREDICTED) || es_report_has(report, ES_SIDE_MEASURED))
+        put_charts(report, out);
     es_page_decision(report, out);
+    es_page_details(report, out);
     es_page_method(report, out);
     put_foot(report, out);
 }

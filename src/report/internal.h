@@ -153,13 +153,44 @@ void es_chart_quality(const es_report *report, es_text *out);
 void es_chart_distribution(const es_report *report, es_text *out);
 void es_chart_slots(const es_report *report, es_text *out);
 void es_chart_load(const es_report *report, es_text *out);
-void es_chart_plane(const es_report *report, es_task_id task, es_text *out);
+
+/* ---- plane.c: what there is to choose from ---- */
+
+typedef struct es_spot {
+    double x, y;       /* as the axes are labelled; y is percent */
+    const char *name;  /* written where there is room, once if several have it */
+    const char *where; /* written behind the name of a chosen one; may be NULL */
+    const char *title; /* on hovering */
+    const char *class; /* colour */
+    bool chosen;       /* ringed, and named in any case */
+    bool pale;
+} es_spot;
+
+typedef struct es_plane {
+    const char *title;
+    const char *x_name; /* of a logarithmic axis, where less is better */
+    const char *y_name; /* where more is better */
+    const es_spot *spots;
+    size_t count;
+    double y_least; /* a dashed line; NAN: none */
+} es_plane;
+
+/* Up and left is better; a line joins those that none is both left of and above. O(count^2). */
+void es_draw_plane(const es_plane *plane, es_text *out);
+
+/* ---- choice.c ---- */
+
+/* Planes and table of the pipelines of a task on the nodes near the class with the highest rate;
+ * what the first case's plan uses is marked. */
+void es_page_choice(const es_report *report, es_task_id task, es_text *out);
+
 void es_draw_topology(const es_report *report, es_text *out);
 
 /* ---- page.c, style.c ---- */
 
 extern const char *const es_report_style[]; /* pieces, NULL at the end */
 void es_page_comparison(const es_report *report, es_text *out);
+void es_page_details(const es_report *report, es_text *out);
 void es_page_decision(const es_report *report, es_text *out);
 void es_page_method(const es_report *report, es_text *out);
 

@@ -1,7 +1,9 @@
-/* What there was to choose from: latency, quality and energy of every pipeline of a task. */
+/* A plane of what there is to choose from: two measures, what was chosen, what nothing beats. */
 #include "report/internal.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum {
     WIDTH = 460,
@@ -10,236 +12,255 @@ enum {
     RIGHT = 16,
     TOP = 30,
     FOOT = 44,
-    POINTS_MAX = 600,
-    NAME_SIZE = 32,
-    NAMED_MAX = 16 /* with more pipelines, only the chosen are named */
+    NAME_SIZE = 40,
+    NAMED_MAX = 24, /* with more spots, only the chosen and those on the line are named */
+    RADIUS = 5,
+    RING = 9
 };
 
-typedef struct es_spot {
-    es_price price;
-    const char *pipeline;
-    char where[96];
-    bool chosen;
-    uint32_t tier;
-} es_spot;
+/* What stands already, so that names do not cover it or each other. */
+typedef struct layout {
+    const es_plane *plane;
+    es_axis x, y;
+    size_t *order; /* spots from left to right */
+    bool *best;    /* [count]: none is both further left and higher */
+    bool *named;   /* [count] */
+    es_box *boxes;
+    size_t box_count;
+} layout;
 
-typedef struct es_spots {
-    size_t count;
-    es_spot items[POINTS_MAX];
-} es_spots;
+/* ---- axes ---- */
 
-/* Where names stand already, so that they do not cover each other. */
-typedef struct es_names {
-    size_t count;
-    es_box boxes[2 * POINTS_MAX];
-} es_names;
-
-static bool overlaps(const es_names *names, es_box box)
+/* Whole steps around the values there are, not beyond 0 and 100. */
+static es_axis quality_axis(const es_plane *plane)
 {
-    for (size_t i = 0; i < names->count; i++) {
-        es_box other = names->boxes[i];
+    double low = isfinite(plane->y_least) ? plane->y_least : 100;
+    double high = isfinite(plane->y_least) ? plane->y_least : 0;
+    for (size_t i = 0; i < plane->count; i++) {
+        low = fmin(low, plane->spots[i].y);
+        high = fmax(high, plane->spots[i].y);
+    }
+    static const double steps[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
+    double step = 25;
+    for (size_t i = sizeof steps / sizeof steps[0]; i-- > 0;)
+        step = high - low <= 4 * steps[i] ? steps[i] : step;
+    es_axis axis = {.low = fmax(floor(low / step - 0.3) * step, 0),
+                    .high = fmin(ceil(high / step + 0.3) * step, 100),
+                    .start = HEIGHT - FOOT,
+                    .end = TOP};
+    if (!(axis.low < axis.high)) {
+        axis.low = 0;
+        axis.high = 100;
+    }
+    return axis;
+}
+
+static es_axis cost_axis(const es_plane *plane)
+{
+    double low = (double)INFINITY;
+    double high = 0;
+    for (size_t i = 0; i < plane->count; i++) {
+        low = plane->spots[i].x > 0 ? fmin(low, plane->spots[i].x) : low;
+        high = fmax(high, plane->spots[i].x);
+    }
+    return es_axis_make(low, high, LEFT + RING + 3, WIDTH - RIGHT - RING, true);
+}
+
+/* ---- the line of those that nothing beats ---- */
+
+/* Insertion: planes are drawn from at most a few hundred spots. */
+static void find_best(layout *l)
+{
+    const es_spot *spots = l->plane->spots;
+    for (size_t i = 0; i < l->plane->count; i++) {
+        size_t at = i;
+        for (; at > 0; at--) {
+            const es_spot *before = &spots[l->order[at - 1]];
+            if (before->x < spots[i].x || (!(before->x > spots[i].x) && before->y >= spots[i].y))
+                break;
+            l->order[at] = l->order[at - 1];
+        }
+        l->order[at] = i;
+    }
+    double highest = -1;
+    for (size_t i = 0; i < l->plane->count; i++) {
+        size_t at = l->order[i];
+        l->best[at] = spots[at].y > highest;
+        highest = fmax(highest, spots[at].y);
+    }
+}
+
+static void put_line(es_svg *svg, const layout *l)
+{
+    double level = (double)NAN;
+    es_svg_polyline_begin(svg, "front");
+    for (size_t i = 0; i < l->plane->count; i++) {
+        const es_spot *spot = &l->plane->spots[l->order[i]];
+        if (!l->best[l->order[i]])
+            continue;
+        double x = es_axis_at(&l->x, spot->x);
+        if (isfinite(level))
+            es_svg_polyline_point(svg, x, level);
+        level = es_axis_at(&l->y, spot->y);
+        es_svg_polyline_point(svg, x, level);
+    }
+    if (isfinite(level))
+        es_svg_polyline_point(svg, WIDTH - RIGHT, level);
+    es_svg_polyline_end(svg, NULL);
+}
+
+/* ---- names ---- */
+
+static bool overlaps(const layout *l, es_box box)
+{
+    for (size_t i = 0; i < l->box_count; i++) {
+        es_box other = l->boxes[i];
         if (box.left < other.right && other.left < box.right && box.top < other.bottom &&
             other.top < box.bottom)
             return true;
     }
-    return box.left < LEFT || box.right > WIDTH || box.top < TOP || box.bottom > HEIGHT - FOOT;
+    return box.left < LEFT || box.right > WIDTH || box.top < TOP - 8 || box.bottom > HEIGHT - FOOT;
 }
 
-/* Right of the disc, left, above or below it, or nowhere. must: right at worst. */
-static void put_name(es_svg *svg, es_names *names, double x, double y, double radius,
-                     const char *class, const char *text, bool must)
+static void take_places(layout *l)
 {
-    static const char *const anchors[] = {"start", "end", "middle", "middle"};
-    double width = 6.9 * fmin((double)es_text_width(text), NAME_SIZE);
+    for (size_t i = 0; i < l->plane->count; i++) {
+        const es_spot *spot = &l->plane->spots[i];
+        double x = es_axis_at(&l->x, spot->x);
+        double y = es_axis_at(&l->y, spot->y);
+        double radius = spot->chosen ? RING : RADIUS;
+        l->boxes[l->box_count++] = (es_box){x - radius, y - radius, x + radius, y + radius};
+    }
+}
+
+/* Above the spot, right, left or below it, or nowhere; a chosen one above at worst. */
+static bool put_name(es_svg *svg, layout *l, const es_spot *spot)
+{
+    static const char *const anchors[] = {"middle", "start", "end", "middle"};
+    double x = es_axis_at(&l->x, spot->x);
+    double y = es_axis_at(&l->y, spot->y);
+    double radius = spot->chosen ? RING : RADIUS;
+    char words[128];
+    bool more = spot->chosen && spot->where != NULL;
+    (void)snprintf(words, sizeof words, "%.60s%s%.60s", spot->name, more ? ": " : "",
+                   more ? spot->where : "");
+    double width = (spot->chosen ? 6.6 : 5.6) * fmin((double)es_text_width(words), NAME_SIZE);
     double middle = fmin(fmax(x, LEFT + width / 2), WIDTH - width / 2);
-    const double lefts[] = {x + radius + 4, x - radius - 4 - width, middle - width / 2,
+    const double lefts[] = {middle - width / 2, x + radius + 4, x - radius - 4 - width,
                             middle - width / 2};
-    const double bases[] = {y + 4, y + 4, y - radius - 5, y + radius + 13};
+    const double bases[] = {y - radius - 5, y + 4, y + 4, y + radius + 13};
+    const double anchor_x[] = {middle, x + radius + 4, x - radius - 4, middle};
     size_t at = 0;
     es_box box = {0};
     for (; at < 4; at++) {
         box = (es_box){lefts[at], bases[at] - 10, lefts[at] + width, bases[at] + 3};
-        if (!overlaps(names, box))
+        if (!overlaps(l, box))
             break;
     }
-    if (at == 4 && !must)
-        return;
-    at = at == 4 ? 2 : at;
-    if (names->count < 2 * (size_t)POINTS_MAX)
-        names->boxes[names->count++] = box;
-    const double anchor_x[] = {x + radius + 4, x - radius - 4, middle, middle};
-    es_svg_text(svg, anchor_x[at], bases[at], anchors[at], class, text, NAME_SIZE);
-}
-
-/* The class of the task with the highest rate stands for it. */
-static uint32_t class_of(const es_scenario *scenario, es_task_id task)
-{
-    uint32_t best = ES_INDEX_NONE;
-    for (uint32_t c = 0; c < scenario->class_count; c++) {
-        const es_class *class = &scenario->classes[c];
-        if (class->task.index == task.index &&
-            (best == ES_INDEX_NONE ||
-             class->arrivals.rate_rps > scenario->classes[best].arrivals.rate_rps))
-            best = c;
-    }
-    return best;
-}
-
-static void add_spot(es_spots *spots, const es_report *report, uint32_t class, uint32_t pipeline,
-                     const es_node_id *nodes, bool chosen)
-{
-    const es_scenario *scenario = report->scenario;
-    es_price price =
-        es_scenario_price(scenario, (es_class_id){class}, (es_pipeline_id){pipeline}, nodes);
-    if (!price.reachable || spots->count == POINTS_MAX || !(price.latency_s > 0))
-        return;
-    const es_pipeline *given = &scenario->pipelines[pipeline];
-    const es_node *first = es_network_node(scenario->network, nodes[0]);
-    const es_node *last = es_network_node(scenario->network, nodes[given->stage_count - 1]);
-    es_spot *spot = &spots->items[spots->count++];
-    *spot =
-        (es_spot){.price = price, .pipeline = given->name, .chosen = chosen, .tier = last->tier};
-    if (first == last)
-        (void)snprintf(spot->where, sizeof spot->where, "%.80s", first->name);
-    else
-        (void)snprintf(spot->where, sizeof spot->where, "%.40s to %.40s", first->name, last->name);
-}
-
-/* Of each kind of node, the one nearest to where the class enters. */
-static bool is_nearest(const es_scenario *scenario, es_node_id entry, uint32_t node)
-{
-    es_route mine;
-    es_route other;
-    if (!es_routes_get(scenario->routes, entry, (es_node_id){node}, &mine))
+    if (at == 4 && !spot->chosen)
         return false;
-    for (uint32_t v = 0; v < es_network_node_count(scenario->network); v++) {
-        if (v != node && scenario->node_kinds[v] == scenario->node_kinds[node] &&
-            es_routes_get(scenario->routes, entry, (es_node_id){v}, &other) &&
-            (other.latency_s < mine.latency_s || (!(other.latency_s > mine.latency_s) && v < node)))
-            return false;
-    }
+    at = at == 4 ? 0 : at;
+    l->boxes[l->box_count++] = box;
+    es_svg_text(svg, anchor_x[at], bases[at], anchors[at], spot->chosen ? "chosen" : "spotname",
+                words, NAME_SIZE);
     return true;
 }
 
-static void collect(const es_report *report, es_task_id task, uint32_t class, es_spots *spots)
+/* The same name is written once, at the best of its spots. */
+static bool is_named(const layout *l, const char *name)
 {
-    const es_scenario *scenario = report->scenario;
-    es_node_id entry = scenario->classes[class].node;
-    const es_plan *plan = report->case_count > 0 ? report->cases[0].plan : NULL;
-    for (size_t i = 0; plan != NULL && i < plan->routing_count; i++) {
-        const es_routing *routing = &plan->routings[i];
-        if (routing->class_id.index == class)
-            add_spot(spots, report, class, routing->pipeline.index, routing->nodes, true);
+    for (size_t i = 0; i < l->plane->count; i++) {
+        if (l->named[i] && strcmp(l->plane->spots[i].name, name) == 0)
+            return true;
     }
-    for (uint32_t v = 0; v < es_network_node_count(scenario->network); v++) {
-        if (es_network_node(scenario->network, (es_node_id){v})->processors <= 0 ||
-            !is_nearest(scenario, entry, v))
-            continue;
-        es_node_id nodes[ES_STAGE_COUNT_MAX];
-        for (size_t k = 0; k < ES_STAGE_COUNT_MAX; k++)
-            nodes[k] = (es_node_id){v};
-        for (uint32_t p = scenario->task_pipelines[task.index];
-             p < scenario->task_pipelines[task.index + 1]; p++)
-            add_spot(spots, report, class, p, nodes, false);
+    return false;
+}
+
+static void put_names(es_svg *svg, layout *l)
+{
+    enum { CHOSEN, BEST, REST, ROUNDS };
+    for (int round = CHOSEN; round < ROUNDS; round++) {
+        if (round == REST && l->plane->count > NAMED_MAX)
+            return;
+        for (size_t i = 0; i < l->plane->count; i++) {
+            size_t at = l->order[i];
+            const es_spot *spot = &l->plane->spots[at];
+            bool wanted = round == CHOSEN ? spot->chosen : round == BEST ? l->best[at] : true;
+            if (wanted && !l->named[at] && (spot->chosen || !is_named(l, spot->name)))
+                l->named[at] = put_name(svg, l, spot);
+        }
     }
 }
 
-static double radius_of(const es_spot *spot, double energy_max_j)
+/* ---- the drawing ---- */
+
+static void put_spot(es_svg *svg, const layout *l, const es_spot *spot)
 {
-    double energy_j = spot->price.energy_compute_j + spot->price.energy_network_j;
-    return 3 + 11 * sqrt(energy_max_j > 0 ? energy_j / energy_max_j : 0);
+    char class[64];
+    double x = es_axis_at(&l->x, spot->x);
+    double y = es_axis_at(&l->y, spot->y);
+    if (spot->chosen)
+        es_svg_circle(svg, x, y, RING, "ring", spot->title);
+    (void)snprintf(class, sizeof class, "spot %s%s", spot->class, spot->pale ? " pale" : "");
+    es_svg_circle(svg, x, y, RADIUS, class, spot->title);
 }
 
-static void put_spot(es_svg *svg, const es_spot *spot, const es_axis *x, const es_axis *y,
-                     double factor, double energy_max_j)
+/* The dashed line is named at one of its ends, where there is room. */
+static void put_least(es_svg *svg, layout *l)
 {
-    char title[256];
-    char class[32];
-    char latency[ES_NUMBER_SIZE];
-    char quality[ES_NUMBER_SIZE];
-    char energy[ES_NUMBER_SIZE];
-    double energy_j = spot->price.energy_compute_j + spot->price.energy_network_j;
-    double radius = radius_of(spot, energy_max_j);
-    (void)snprintf(title, sizeof title, "%.60s on %.90s: %s, quality %s, %s", spot->pipeline,
-                   spot->where, es_show_quantity(spot->price.latency_s, ES_UNIT_S, latency),
-                   es_show_quantity(spot->price.quality, ES_UNIT_SHARE, quality),
-                   es_show_quantity(energy_j, ES_UNIT_J, energy));
-    (void)snprintf(class, sizeof class, "spot t%u", spot->tier);
-    double at_x = es_axis_at(x, spot->price.latency_s * factor);
-    double at_y = es_axis_at(y, 100 * spot->price.quality);
-    if (spot->chosen) {
-        es_svg_circle(svg, at_x, at_y, radius + 4, "ring", title);
+    char words[64];
+    char number[ES_NUMBER_SIZE];
+    double y = es_axis_at(&l->y, l->plane->y_least);
+    (void)snprintf(words, sizeof words, "least: %s %%", es_show_number(l->plane->y_least, number));
+    double width = 5.6 * (double)strlen(words);
+    const double lefts[] = {LEFT + 4, LEFT + 4, WIDTH - RIGHT - width, WIDTH - RIGHT - width};
+    const double bases[] = {y + 14, y - 5, y + 14, y - 5};
+    es_box box = {0};
+    for (size_t i = 0; i < 4; i++) {
+        box = (es_box){lefts[i], bases[i] - 10, lefts[i] + width, bases[i] + 3};
+        if (!overlaps(l, box))
+            break;
     }
-    es_svg_circle(svg, at_x, at_y, radius, class, title);
+    l->boxes[l->box_count++] = box;
+    es_svg_line(svg, LEFT, y, WIDTH - RIGHT, y, "least");
+    es_svg_text(svg, box.left, box.bottom - 3, "start", "spotname", words, 0);
 }
 
-static void put_names(es_svg *svg, const es_spots *spots, const es_axis *x, const es_axis *y,
-                      double factor, double energy_max_j)
+static void draw(layout *l, es_text *out)
 {
-    es_names *names = calloc(1, sizeof *names);
-    /* discs first, so that names keep off them */
-    for (size_t i = 0; names != NULL && i < spots->count; i++) {
-        const es_spot *spot = &spots->items[i];
-        double at_x = es_axis_at(x, spot->price.latency_s * factor);
-        double at_y = es_axis_at(y, 100 * spot->price.quality);
-        double radius = radius_of(spot, energy_max_j);
-        names->boxes[names->count++] =
-            (es_box){at_x - radius, at_y - radius, at_x + radius, at_y + radius};
-    }
-    for (size_t i = 0; names != NULL && i < spots->count; i++) {
-        const es_spot *spot = &spots->items[i];
-        double at_x = es_axis_at(x, spot->price.latency_s * factor);
-        double at_y = es_axis_at(y, 100 * spot->price.quality);
-        double radius = radius_of(spot, energy_max_j) + (spot->chosen ? 4 : 0);
-        if (spot->chosen || spots->count <= NAMED_MAX)
-            put_name(svg, names, at_x, at_y, radius, spot->chosen ? "chosen" : "spotname",
-                     spot->pipeline, spot->chosen);
-    }
-    free(names);
-}
-
-void es_chart_plane(const es_report *report, es_task_id task, es_text *out)
-{
-    uint32_t class = class_of(report->scenario, task);
-    es_spots *spots = calloc(1, sizeof *spots);
-    if (spots == NULL || class == ES_INDEX_NONE) {
-        free(spots);
-        return;
-    }
-    collect(report, task, class, spots);
-    double low_s = (double)INFINITY;
-    double high_s = 0;
-    double low_quality = 1;
-    double high_quality = 0;
-    double energy_max_j = 0;
-    for (size_t i = 0; i < spots->count; i++) {
-        const es_price *price = &spots->items[i].price;
-        low_s = fmin(low_s, price->latency_s);
-        high_s = fmax(high_s, price->latency_s);
-        low_quality = fmin(low_quality, price->quality);
-        high_quality = fmax(high_quality, price->quality);
-        energy_max_j = fmax(energy_max_j, price->energy_compute_j + price->energy_network_j);
-    }
-    es_scale scale = es_scale_of(ES_UNIT_S, sqrt(low_s * high_s));
-    char name[64];
-    (void)snprintf(name, sizeof name, "latency without waiting, %s (logarithmic)", scale.unit);
-    es_svg svg =
-        es_svg_begin(out, WIDTH, HEIGHT, "Latency, quality and energy of what could be chosen");
+    const es_plane *plane = l->plane;
     es_box box = {LEFT, TOP, WIDTH - RIGHT, HEIGHT - FOOT};
-    es_axis x =
-        es_axis_make(low_s * scale.factor, high_s * scale.factor, LEFT + 8, WIDTH - RIGHT, true);
-    /* whole tens of percent around the qualities there are */
-    double bottom = fmax(floor(low_quality * 10 - 0.2) * 10, 0);
-    double top = fmin(ceil(high_quality * 10 + 0.2) * 10, 100);
-    es_axis y = {.low = bottom < top ? bottom : 0,
-                 .high = bottom < top ? top : 100,
-                 .start = HEIGHT - FOOT,
-                 .end = TOP};
-    es_svg_axis_x(&svg, &x, box, name);
-    es_svg_axis_y(&svg, &y, box, "quality, %");
-    for (size_t i = spots->count; i-- > 0;) /* the chosen ones come first, so they lie on top */
-        put_spot(&svg, &spots->items[i], &x, &y, scale.factor, energy_max_j);
-    put_names(&svg, spots, &x, &y, scale.factor, energy_max_j);
+    es_svg svg = es_svg_begin(out, WIDTH, HEIGHT, plane->title);
+    l->x = cost_axis(plane);
+    l->y = quality_axis(plane);
+    find_best(l);
+    take_places(l);
+    es_svg_axis_x(&svg, &l->x, box, plane->x_name);
+    es_svg_axis_y(&svg, &l->y, box, plane->y_name);
+    if (isfinite(plane->y_least))
+        put_least(&svg, l);
+    put_line(&svg, l);
+    for (int chosen = 0; chosen < 2; chosen++) { /* the chosen ones lie on top */
+        for (size_t i = 0; i < plane->count; i++) {
+            if (plane->spots[i].chosen == (chosen == 1))
+                put_spot(&svg, l, &plane->spots[i]);
+        }
+    }
+    put_names(&svg, l);
     es_svg_end(&svg);
-    free(spots);
+}
+
+void es_draw_plane(const es_plane *plane, es_text *out)
+{
+    layout l = {.plane = plane,
+                .order = calloc(plane->count + 1, sizeof *l.order),
+                .best = calloc(plane->count + 1, sizeof *l.best),
+                .named = calloc(plane->count + 1, sizeof *l.named),
+                .boxes = calloc(2 * plane->count + 2, sizeof *l.boxes)};
+    if (l.order != NULL && l.best != NULL && l.named != NULL && l.boxes != NULL)
+        draw(&l, out);
+    free(l.order);
+    free(l.best);
+    free(l.named);
+    free(l.boxes);
 }

@@ -257,6 +257,10 @@ void es_page_comparison(const es_report *report, es_text *out)
         es_put_html(out, note, 0);
         es_text_append(out, "</p>\n");
     }
+}
+
+void es_page_details(const es_report *report, es_text *out)
+{
     put_classes(report, out);
     if (es_report_has(report, ES_SIDE_PREDICTED) || es_report_has(report, ES_SIDE_MEASURED))
         put_energy(report, out);
