@@ -2,6 +2,7 @@
 
 #include "simulate/slots.h"
 
+#include <assert.h>
 #include <math.h>
 
 /* A run in progress. */
@@ -115,6 +116,7 @@ static es_status play(run *own, uint32_t slot, es_error *err)
 {
     const es_plan *plan = NULL;
     const double *requests = es_decider_load(own->decider)->requests;
+    assert(own->sim.counts != NULL); /* there is a scenario: prepare_queues ran */
     es_arena_reset(own->slot_arena);
     ES_TRY(es_decider_route(own->slot_arena, own->decider, requests, &plan, err));
     memcpy(own->sim.counts, requests, own->idn->type_count * sizeof *own->sim.counts);
