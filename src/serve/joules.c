@@ -78,6 +78,14 @@ static void look(es_joules *joules)
     joules->own_s = own_s;
 }
 
+void es_joules_look(es_joules *joules)
+{
+    (void)pthread_mutex_lock(&joules->lock);
+    if (joules->counters)
+        look(joules);
+    (void)pthread_mutex_unlock(&joules->lock);
+}
+
 static void *watch(void *context)
 {
     es_joules *joules = context;
@@ -98,7 +106,6 @@ static es_status thread_start(es_joules *joules, es_error *err)
 {
     sigset_t every;
     sigset_t before;
-    es_meter_read(joules->meter, &joules->last);
     (void)sigfillset(&every); /* signals are for the program's own thread */
     (void)pthread_sigmask(SIG_SETMASK, &every, &before);
     joules->thread_runs = pthread_create(&joules->thread, NULL, watch, joules) == 0;
@@ -112,6 +119,7 @@ static es_status fill(es_joules *joules, es_error *err)
     es_meter_opts opts = es_meter_opts_default();
     if (joules->opts.root != NULL)
         opts.root = joules->opts.root;
+    opts.clock = joules->opts.clock;
     opts.model.idle_w = joules->opts.idle_w;
     opts.model.busy_w = joules->opts.busy_w;
     ES_TRY(es_meter_new(joules->arena, opts, &joules->meter, err));
@@ -120,7 +128,8 @@ static es_status fill(es_joules *joules, es_error *err)
         return ES_OK; /* processor time is not told: the model alone */
     joules->own_start_s = joules->own_s;
     joules->counters = isnan(es_meter_idle_w(joules->meter));
-    return joules->counters ? thread_start(joules, err) : ES_OK;
+    es_meter_read(joules->meter, &joules->last);
+    return joules->counters && !joules->opts.by_hand ? thread_start(joules, err) : ES_OK;
 }
 
 es_status es_joules_new(es_joules_opts opts, es_joules **out_joules, es_error *err)

@@ -18,10 +18,15 @@ typedef struct es_joules_opts {
     const char *root;      /* where sys and proc are; NULL or "": this machine's */
     double idle_w, busy_w; /* of the whole node, declared; both 0: not declared */
     double g_per_kwh;      /* of the grid; NAN: not told */
+    es_clock *clock;       /* of the counters; NULL: the system's */
+    bool by_hand;          /* no thread: es_joules_look does it, for tests */
 } es_joules_opts;
 
 es_status es_joules_new(es_joules_opts opts, es_joules **out_joules, es_error *err) ES_MUST_CHECK;
 void es_joules_free(es_joules *joules); /* joins; NULL is fine */
+
+/* Looks at the counters, where there are any. */
+void es_joules_look(es_joules *joules);
 
 /* Joules of `busy_s` processor seconds, > 0 for busy_s > 0; *out_source "rapl", ..., "model". */
 double es_joules_of(const es_joules *joules, double busy_s, const char **out_source);

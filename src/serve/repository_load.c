@@ -141,6 +141,9 @@ static void show_loading(load *now)
 {
     es_repository *repository = now->repository;
     (void)pthread_mutex_lock(&repository->lock);
+    es_repository_row *unversioned = es_repository_row_find(repository, now->change->name, 0);
+    if (unversioned != NULL && unversioned->version == 0)
+        es_repository_row_remove(repository, unversioned);
     for (size_t i = 0; i < now->model.version_count; i++) {
         es_repository_row *row =
             es_repository_row_make(repository, now->change->name, now->model.versions[i].version);

@@ -1,7 +1,9 @@
 """`estran node --repository` under load, with hostile clients, and while models change."""
 import base64
 import json
+import pathlib
 import random
+import resource
 import signal
 import socket
 import ssl
@@ -254,6 +256,21 @@ class Repository(NodeCase):
         code, said = node.wait()
         self.assertEqual(code, 0, said)
 
+    @unittest.skipIf(SANITISED, "sanitisers take memory of their own")
+    def test_a_model_that_does_not_fit_in_memory(self):
+        node = self.start(self.repository(large=tiny_onnx.busy(6000, 1), add=tiny_onnx.add()),
+                          "--load", "add")
+        status = pathlib.Path(f"/proc/{node.process.pid}/status").read_text()
+        mapped = int(status.split("VmSize:")[1].split()[0]) * 1024
+        room = mapped + 100 * 2**20  # of the 144 MB that its weights take
+        resource.prlimit(node.process.pid, resource.RLIMIT_AS, (room, room))
+        self.bad(self.load(node, "large"), 400, "bad_alloc")
+        self.assertEqual(self.addend(node), 1)
+        self.assertEqual(sorted(node.states()), [("add", "1"), ("large", "1")])
+        self.assertIn("load failed", node.states()[("large", "1")][1])
+        code, said = node.stop()
+        self.assertEqual(code, 0, said)
+
     def test_files_and_configuration_in_the_request(self):
         node = self.start(self.repository(add=tiny_onnx.add()))
         one = base64.b64encode(tiny_onnx.add((30,) * 4)).decode()
@@ -488,6 +505,20 @@ class Hostile(NodeCase):
         ask(4000)
         connection.close()
         self.assertLess(self.node.memory_kb(), before + 1024)
+
+
+class FullDisk(NodeCase):
+    def test_a_full_disk_costs_lines_of_the_log_and_no_requests(self):
+        node = self.start(self.repository(add=tiny_onnx.add()), "--request-log", "/dev/full")
+        one = {"inputs": [f32("x", [1, 4], [0] * 4)]}
+        self.good(node.infer("add", one))
+
+        def dropped():
+            text = node.curl("/metrics").body.decode()
+            return int(text.split("\nestran_request_log_dropped_total ")[1].split("\n")[0])
+        until(lambda: dropped() == 1, "the line is dropped and counted")
+        self.good(node.infer("add", one))
+        self.end(node)
 
 
 class SlowClients(NodeCase):
