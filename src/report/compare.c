@@ -327,15 +327,8 @@ static void put_method(const es_comparison *comparison, es_text *out)
 
 void es_report_compare_html(const es_comparison *comparison, const char *made_by, es_text *out)
 {
-    es_text_append(out,
-                   "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
-                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-                   "<title>");
-    es_put_html(out, comparison->name, 0);
-    es_text_append(out, ": policies compared</title>\n<style>\n");
-    for (size_t i = 0; es_report_style[i] != NULL; i++)
-        es_text_append(out, es_report_style[i]);
-    es_text_append(out, "</style></head><body><main>\n");
+    es_page_open(comparison->name, ": policies compared", out);
+    es_text_append(out, "<main>\n");
     put_lead(comparison, out);
     put_html_table(comparison, costs, COSTS, out);
     if (has_queues(comparison)) {

@@ -275,14 +275,8 @@ void es_report_footprint_html(const es_report_footprints *report, es_text *out)
 {
     if (report->case_count == 0)
         return;
-    es_text_append(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
-                        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>"
-                        "<title>");
-    es_put_html(out, report->title, 0);
-    es_text_append(out, ": footprint</title>\n<style>");
-    for (size_t i = 0; es_report_style[i] != NULL; i++)
-        es_text_append(out, es_report_style[i]);
-    es_text_append(out, "svg{max-width:100%;height:auto}</style></head>\n<body><main>\n<h1>");
+    es_page_open(report->title, ": footprint", out);
+    es_text_append(out, "<main>\n<h1>");
     es_put_html(out, report->title, 0);
     es_text_append(out, "</h1>\n<p class=\"lead\">Footprint per ");
     es_put_html(out, report->cases[0].footprint->frame.unit, 0);

@@ -124,15 +124,7 @@ static void put_summary(const es_report *report, es_text *out)
 
 static void put_head(const es_report *report, es_text *out)
 {
-    es_text_append(out,
-                   "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-                   "<title>");
-    es_put_html(out, es_report_title(report), 0);
-    es_text_append(out, "</title>\n<style>\n");
-    for (size_t i = 0; es_report_style[i] != NULL; i++)
-        es_text_append(out, es_report_style[i]);
-    es_text_append(out, "</style>\n</head>\n<body>\n");
+    es_page_open(es_report_title(report), "", out);
     bool both = es_report_has(report, ES_SIDE_PREDICTED) && es_report_has(report, ES_SIDE_MEASURED);
     es_text_append(out, both ? "<main>\n<h1>" : "<main class=\"single\">\n<h1>");
     es_put_html(out, es_report_title(report), 0);

@@ -158,6 +158,7 @@ void es_chart_load(const es_report *report, es_text *out);
 
 typedef struct es_spot {
     double x, y;       /* as the axes are labelled; y is percent */
+    double low, high;  /* interval of y, drawn when low < high */
     const char *name;  /* written where there is room, once if several have it */
     const char *where; /* written behind the name of a chosen one; may be NULL */
     const char *title; /* on hovering */
@@ -188,7 +189,8 @@ void es_draw_topology(const es_report *report, es_text *out);
 
 /* ---- page.c, style.c ---- */
 
-extern const char *const es_report_style[]; /* pieces, NULL at the end */
+/* From the first byte of a page to the start of its body. what: behind the title, "" for nothing. */
+void es_page_open(const char *title, const char *what, es_text *out);
 void es_page_comparison(const es_report *report, es_text *out);
 void es_page_details(const es_report *report, es_text *out);
 void es_page_decision(const es_report *report, es_text *out);

@@ -37,8 +37,10 @@ static es_axis quality_axis(const es_plane *plane)
     double low = isfinite(plane->y_least) ? plane->y_least : 100;
     double high = isfinite(plane->y_least) ? plane->y_least : 0;
     for (size_t i = 0; i < plane->count; i++) {
-        low = fmin(low, plane->spots[i].y);
-        high = fmax(high, plane->spots[i].y);
+        const es_spot *spot = &plane->spots[i];
+        bool wide = spot->low < spot->high;
+        low = fmin(low, wide ? spot->low : spot->y);
+        high = fmax(high, wide ? spot->high : spot->y);
     }
     static const double steps[] = {0.1, 0.2, 0.5, 1, 2, 5, 10, 20};
     double step = 25;
@@ -199,6 +201,9 @@ static void put_spot(es_svg *svg, const layout *l, const es_spot *spot)
     char class[64];
     double x = es_axis_at(&l->x, spot->x);
     double y = es_axis_at(&l->y, spot->y);
+    if (spot->low < spot->high)
+        es_svg_line(svg, x, es_axis_at(&l->y, spot->low), x, es_axis_at(&l->y, spot->high),
+                    "range");
     if (spot->chosen)
         es_svg_circle(svg, x, y, RING, "ring", spot->title);
     (void)snprintf(class, sizeof class, "spot %s%s", spot->class, spot->pale ? " pale" : "");

@@ -308,13 +308,8 @@ static void put_methods(const es_schedule_case *cases, size_t count, uint32_t ta
 void es_report_schedule(const es_schedule_report *report, es_text *out)
 {
     const es_schedule *schedule = report->schedule;
-    es_text_append(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
-                        "<meta name=\"viewport\" content=\"width=device-width\"/><title>");
-    es_put_html(out, report->title, 0);
-    es_text_append(out, "</title><style>\n");
-    for (size_t i = 0; es_report_style[i] != NULL; i++)
-        es_text_append(out, es_report_style[i]);
-    es_text_append(out, "</style></head><body><main>\n<h1>");
+    es_page_open(report->title, "", out);
+    es_text_append(out, "<main>\n<h1>");
     es_put_html(out, report->title, 0);
     es_text_format(out, "</h1><p class=\"lead\">%u tasks on %u machines, by %s</p>\n",
                    schedule->task_count, schedule->machine_count,

@@ -165,13 +165,8 @@ static void put_epochs(const es_fit_result *result, es_text *out)
 
 void es_report_training_html(const es_report_training *report, es_text *out)
 {
-    es_text_append(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
-                        "<meta name=\"viewport\" content=\"width=device-width\"/><title>");
-    es_put_html(out, report->title, 0);
-    es_text_append(out, "</title><style>\n");
-    for (size_t i = 0; es_report_style[i] != NULL; i++)
-        es_text_append(out, es_report_style[i]);
-    es_text_append(out, "</style></head><body><main>\n<h1>");
+    es_page_open(report->title, "", out);
+    es_text_append(out, "<main>\n<h1>");
     es_put_html(out, report->title, 0);
     es_text_format(out, "</h1><p class=\"lead\">Trained for %zu epochs</p>\n<figure>",
                    report->result->epoch_count);
