@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/samples.h"
+#include "report/report.h"
 
 #include <assert.h>
 #include <math.h>
@@ -132,7 +133,7 @@ static const es_option rows[] = {
      .offset = offsetof(options, output),
      .value = "FOLDER",
      .fallback = "variants",
-     .help = "for the models, variants.json and catalogue.yaml"},
+     .help = "for the models, catalogue.yaml, variants.html and variants.json"},
     {.name = "task",
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, task),
@@ -371,9 +372,12 @@ static void show(es_cli *cli, const es_variants_told *told, const char *folder, 
         if (!told->measures[i].offered)
             es_text_format(out, "%s is not offered: %s\n", told->variants[i].name,
                            told->measures[i].why_not);
-    es_text_format(
-        out, "%s/catalogue.yaml: for the include of a scenario; %s/variants.json: all figures\n",
-        folder, folder);
+    if (!told->measures[0].energy.known && told->measures[0].energy_note != NULL)
+        es_text_format(out, "joules are not known: %s\n", told->measures[0].energy_note);
+    es_text_format(out,
+                   "in %s: catalogue.yaml, for the include of a scenario; variants.html, the "
+                   "page; variants.json, all figures\n",
+                   folder);
 }
 
 static es_status write_text(es_cli *cli, const char *folder, const char *name, const es_text *text,
@@ -390,16 +394,20 @@ static es_status tell(es_cli *cli, const es_variants_told *told, const char *fol
 {
     ES_CLEANUP(es_text_done) es_text document;
     ES_CLEANUP(es_text_done) es_text catalogue;
+    ES_CLEANUP(es_text_done) es_text page;
     ES_CLEANUP(es_text_done) es_text table;
     es_json json;
     es_text_init(&document, (size_t)256 << 20);
     es_text_init(&catalogue, (size_t)64 << 20);
+    es_text_init(&page, (size_t)64 << 20);
     es_text_init(&table, (size_t)64 << 20);
     es_json_init(&json, &document, false);
     es_variants_document(told, &json);
     es_variants_catalogue(told, &catalogue);
+    es_report_variants_html(told, "estran " ES_VERSION, &page);
     ES_TRY(write_text(cli, folder, "variants.json", &document, err));
     ES_TRY(write_text(cli, folder, "catalogue.yaml", &catalogue, err));
+    ES_TRY(write_text(cli, folder, "variants.html", &page, err));
     if (cli->json)
         return es_cli_print(&document, err);
     show(cli, told, folder, &table);

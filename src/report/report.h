@@ -7,6 +7,7 @@
 #ifndef ES_REPORT_REPORT_H
 #define ES_REPORT_REPORT_H
 
+#include "compress/compress.h"
 #include "footprint/footprint.h"
 #include "outcome/outcome.h"
 #include "quality/quality.h"
@@ -142,6 +143,12 @@ typedef struct es_report_training {
  * its own; and a page with it. */
 void es_report_training_svg(const es_report_training *report, es_text *out);
 void es_report_training_html(const es_report_training *report, es_text *out);
+
+/* ---- variants ---- */
+
+/* What `compress` made: quality (without labels how often the class is the original's) against
+ * latency, bytes and, where known, joules; the figures; the recipes. A page. */
+void es_report_variants_html(const es_variants_told *told, const char *made_by, es_text *out);
 
 /* ---- calibration ---- */
 

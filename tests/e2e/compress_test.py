@@ -19,6 +19,9 @@ class Compress(support.Case):
         found = json.loads(done.stdout)
         out = self.folder / "out"
         self.assertEqual(json.loads((out / "variants.json").read_text()), found)
+        page = (out / "variants.html").read_text()
+        for words in ("Quality against latency", "Quality against bytes", "<th>large-fp16</th>"):
+            self.assertIn(words, page)
         self.assertEqual((found["format"], found["task"], found["kind"]),
                          ("estran-variants", "condition", "host"))
         names = [v["name"] for v in found["variants"]]
