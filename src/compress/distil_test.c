@@ -121,6 +121,12 @@ static void students_and_teachers_from_files(void **state)
     test_job_done(&t);
 }
 
+static void goes_on_where_it_was_stopped(void **state)
+{
+    (void)state;
+    test_goes_on(TEST_CNN, "distil:width=0.5,epochs=3,shift=1,flip=yes," FEW, "distil", 0.4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +135,7 @@ int main(void)
         cmocka_unit_test(a_teacher_cannot_teach_itself),
         cmocka_unit_test(labels_may_be_missing),
         cmocka_unit_test(students_and_teachers_from_files),
+        cmocka_unit_test(goes_on_where_it_was_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

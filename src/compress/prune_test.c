@@ -4,8 +4,6 @@
 #include "nn/testing/forward.h"
 #include "nn/testing/random_net.h"
 
-#include <stdlib.h>
-
 /* ---- before any training ---- */
 
 /* Columns that read channels which are not kept become 0. */
@@ -179,59 +177,10 @@ static void norms_come_and_go(void **state)
     test_job_done(&t);
 }
 
-/* ---- stopping ---- */
-
-typedef struct stopper {
-    volatile sig_atomic_t stop;
-    const char *what;
-    double when;
-} stopper;
-
-static void stop_when(void *context, const char *what, double done)
-{
-    stopper *s = context;
-    if (strcmp(what, s->what) == 0 && done >= s->when)
-        s->stop = 1;
-}
-
 static void goes_on_where_it_was_stopped(void **state)
 {
     (void)state;
-    test_job t;
-    char path[] = "/tmp/prune_test_XXXXXX";
-    char recipe[200];
-    char rounds[2][64];
-    stopper s = {.what = "prune round-2", .when = 0.4};
-    const void *bytes[2];
-    size_t sizes[2];
-    es_error err = {0};
-    int file = mkstemp(path);
-    assert_true(file >= 0);
-    (void)close(file);
-    for (int r = 0; r < 2; r++)
-        (void)snprintf(rounds[r], sizeof rounds[r], "%s.round-%d", path, r + 1);
-    (void)snprintf(recipe, sizeof recipe, "prune:macs=0.4,epochs=3,rounds=2,checkpoint=%s," FEW,
-                   path);
-    test_job_start(&t, TEST_CNN, 120);
-    es_variants whole = test_recipe(&t, "prune:macs=0.4,epochs=3,rounds=2," FEW);
-    t.job.stop = &s.stop;
-    t.job.progress = stop_when;
-    t.job.progress_context = &s;
-    test_recipe_fails(&t, recipe, ES_ERR_CANCELLED, "goes on from /tmp/prune_test_");
-    s.stop = 0;
-    t.job.stop = NULL;
-    t.job.progress = NULL;
-    es_variants made = test_recipe(&t, recipe);
-    assert_ok_err(
-        es_model_bytes(t.arena, whole.items[0].stages[0].model, &bytes[0], &sizes[0], &err), err);
-    assert_ok_err(
-        es_model_bytes(t.arena, made.items[0].stages[0].model, &bytes[1], &sizes[1], &err), err);
-    assert_int_equal(sizes[0], sizes[1]);
-    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
-    for (int r = 0; r < 2; r++)
-        assert_int_equal(unlink(rounds[r]), 0);
-    assert_int_equal(unlink(path), 0);
-    test_job_done(&t);
+    test_goes_on(TEST_CNN, "prune:macs=0.4,epochs=3,rounds=2," FEW, "prune round-2", 0.4);
 }
 
 /* ---- time ---- */

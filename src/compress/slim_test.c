@@ -201,20 +201,20 @@ static void the_same_again(void **state)
 {
     (void)state;
     test_job t;
-    es_error err = {0};
-    const void *bytes[2];
-    size_t sizes[2];
+    const char *recipe = "slim:widths=0.25|0.5|0.75|1,between=1,epochs=2,norms=own," FEW;
     test_job_start(&t, TEST_CNN, 120);
-    for (int i = 0; i < 2; i++) {
-        es_variants made =
-            test_recipe(&t, "slim:widths=0.25|0.5|0.75|1,between=1,epochs=2,norms=own," FEW);
-        assert_ok_err(
-            es_model_bytes(t.arena, made.items[1].stages[0].model, &bytes[i], &sizes[i], &err),
-            err);
-    }
-    assert_int_equal(sizes[0], sizes[1]);
-    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
+    es_variants first = test_recipe(&t, recipe);
+    es_variants again = test_recipe(&t, recipe);
+    test_same_models(&t, &first, &again);
     test_job_done(&t);
+}
+
+static void goes_on_where_it_was_stopped(void **state)
+{
+    (void)state;
+    const char *recipe = "slim:widths=0.5|1,epochs=3,norms=own,average=0.9,mixup=0.2," FEW;
+    test_goes_on(TEST_CNN, recipe, "slim", 0.5);
+    test_goes_on(TEST_CNN, recipe, "slim norms-0.5", 0.5);
 }
 
 static void widths_must_make_sense(void **state)
@@ -241,6 +241,7 @@ int main(void)
         cmocka_unit_test(one_file_switches),
         cmocka_unit_test(what_cannot_switch_is_told),
         cmocka_unit_test(the_same_again),
+        cmocka_unit_test(goes_on_where_it_was_stopped),
         cmocka_unit_test(widths_must_make_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,9 @@
 #include "compress/learn.h"
 #include "es_test.h"
 
+#include <dirent.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define assert_near(got, wanted, tolerance)                                                        \
@@ -153,6 +155,69 @@ static inline double test_number(const es_variants *made, size_t variant, const 
     const es_doc *value = test_report(made, variant, key);
     assert_non_null(value);
     return value->type == ES_DOC_INT ? (double)value->as.integer : value->as.number;
+}
+
+/* ---- stopping ---- */
+
+typedef struct test_stopper {
+    volatile sig_atomic_t stop;
+    const char *what;
+    double when;
+} test_stopper;
+
+static inline void test_stop_when(void *context, const char *what, double done)
+{
+    test_stopper *s = context;
+    if (strcmp(what, s->what) == 0 && done >= s->when)
+        s->stop = 1;
+}
+
+static inline void test_same_models(test_job *t, const es_variants *a, const es_variants *b)
+{
+    es_error err = {0};
+    const void *bytes[2];
+    size_t sizes[2];
+    assert_int_equal(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        const es_model *models[] = {a->items[i].stages[0].model, b->items[i].stages[0].model};
+        for (size_t k = 0; k < 2; k++)
+            assert_ok_err(es_model_bytes(t->arena, models[k], &bytes[k], &sizes[k], &err), err);
+        assert_int_equal(sizes[0], sizes[1]);
+        assert_memory_equal(bytes[0], bytes[1], sizes[0]);
+    }
+}
+
+/* Stopped when progress of `what` is that far, and started again with its checkpoint, the recipe
+ * gives the same models as without a stop. */
+static inline void test_goes_on(const char *spec, const char *recipe, const char *what, double when)
+{
+    test_job t;
+    char folder[] = "/tmp/test_learn_XXXXXX";
+    char stoppable[512];
+    test_stopper s = {.what = what, .when = when};
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(stoppable, sizeof stoppable, "%s,checkpoint=%s/it", recipe, folder);
+    test_job_start(&t, spec, 120);
+    es_variants whole = test_recipe(&t, recipe);
+    t.job.stop = &s.stop;
+    t.job.progress = test_stop_when;
+    t.job.progress_context = &s;
+    test_recipe_fails(&t, stoppable, ES_ERR_CANCELLED, "goes on from /tmp/test_learn_");
+    s.stop = 0;
+    t.job.stop = NULL;
+    t.job.progress = NULL;
+    es_variants made = test_recipe(&t, stoppable);
+    test_same_models(&t, &whole, &made);
+    made = test_recipe(&t, stoppable); /* all is there already */
+    test_same_models(&t, &whole, &made);
+    DIR *files = opendir(folder);
+    assert_non_null(files);
+    for (const struct dirent *file = readdir(files); file != NULL; file = readdir(files))
+        if (file->d_name[0] != '.')
+            assert_int_equal(unlinkat(dirfd(files), file->d_name, 0), 0);
+    (void)closedir(files);
+    assert_int_equal(rmdir(folder), 0);
+    test_job_done(&t);
 }
 
 #define TEST_CNN "{net: cnn, input: [1, 8, 8], classes: 3}"
