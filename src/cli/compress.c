@@ -23,7 +23,7 @@ typedef struct options {
     const char *output;
     const char *task, *kind;
     double time;
-    bool all, unlabelled;
+    bool all, unlabelled, scores;
     bool no_energy;
     double idle_w, busy_w;
     const char *meter_root;
@@ -157,6 +157,10 @@ static const es_option rows[] = {
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, all),
      .help = "offer also what is not faster here"},
+    {.name = "scores",
+     .type = ES_OPTION_FLAG,
+     .offset = offsetof(options, scores),
+     .help = "write scores of all test samples beside each file that answers, for 'calibrate'"},
     {.name = "no-energy",
      .type = ES_OPTION_FLAG,
      .offset = offsetof(options, no_energy),
@@ -428,6 +432,7 @@ static es_status make(es_cli *cli, const options *chosen, es_compress_job *job, 
     es_measure_opts opts = es_measure_opts_default();
     opts.time_s = chosen->time;
     opts.all = chosen->all;
+    opts.scores = chosen->scores;
     opts.meter = meter;
     *out = ES_TAKE_ARRAY(cli->arena, es_variant_measure, variants->count);
     if (*out == NULL)

@@ -247,8 +247,10 @@ typedef struct es_variant_measure {
 } es_variant_measure;
 
 typedef struct es_measure_opts {
-    double time_s;   /* for the latency of one variant, and again for its pairs, > 0; default 2 */
-    bool all;        /* offer also what is not faster; default false */
+    double time_s; /* for the latency of one variant, and again for its pairs, > 0; default 2 */
+    bool all;      /* offer also what is not faster; default false */
+    bool scores; /* write those of all test samples beside each file that answers, NAME.scores.npy;
+                    default false */
     es_meter *meter; /* NULL: joules are not measured */
 } es_measure_opts;
 

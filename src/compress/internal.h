@@ -269,6 +269,18 @@ es_status es_check_label(uint32_t label, size_t sample, size_t classes,
 es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_session *original,
                            es_session *variant, double time_s, es_bounds *out,
                            es_error *err) ES_MUST_CHECK;
+/* Scores of all test samples at one answer; zeroed at first. */
+typedef struct es_sheet {
+    float *values; /* [count, classes] */
+    size_t count, classes;
+} es_sheet;
+/* answer: floats, as many for every sample. */
+es_status es_sheet_put(es_arena *arena, es_sheet *sheet, size_t count, size_t sample,
+                       const es_tensor *answer, es_error *err) ES_MUST_CHECK;
+/* NAME.onnx: to NAME.scores.npy. */
+es_status es_sheet_write(es_arena *arena, const es_sheet *sheet, const char *model_path,
+                         es_error *err) ES_MUST_CHECK;
+
 /* A written variant of several stages. */
 es_status es_measure_stages(const es_compress_job *job, es_arena *scratch, es_session *original,
                             const es_variant *variant, es_measure_opts opts,

@@ -50,6 +50,8 @@ typedef struct trial {
     es_feed feed, variant_feed;
     size_t right, same, classed;
     es_noise noise;
+    es_arena *arena; /* for scores; NULL: not wanted */
+    es_sheet sheet;
 } trial;
 
 es_status es_check_label(uint32_t label, size_t sample, size_t classes, es_error *err)
@@ -79,9 +81,11 @@ static es_status try_sample(trial *t, size_t sample, es_error *err)
             const es_samples *s = t->samples;
             size_t answer = es_argmax(y->data, classes);
             size_t row = s->rows != NULL ? s->rows->items[sample] : sample;
+            if (t->arena != NULL)
+                status = es_sheet_put(t->arena, &t->sheet, es_samples_count(s), sample, y, err);
             t->classed++;
             t->same += answer == es_argmax(x->data, classes);
-            if (s->dataset->labels != NULL) {
+            if (status == ES_OK && s->dataset->labels != NULL) {
                 status = es_check_label(s->dataset->labels[row], sample, classes, err);
                 t->right += answer == s->dataset->labels[row];
             }
@@ -95,10 +99,11 @@ static es_status try_sample(trial *t, size_t sample, es_error *err)
 }
 
 static es_status measure_quality(const es_compress_job *job, es_arena *scratch,
-                                 es_session *original, es_session *variant, es_variant_measure *out,
-                                 es_error *err)
+                                 es_session *original, es_session *variant,
+                                 const char *scores_beside, es_variant_measure *out, es_error *err)
 {
     trial t = {.samples = &job->test, .original = original, .variant = variant};
+    t.arena = scores_beside != NULL ? scratch : NULL;
     size_t count = es_samples_count(&job->test);
     out->agreement = out->output_sqnr_db = (double)NAN;
     if (count == 0)
@@ -122,6 +127,8 @@ static es_status measure_quality(const es_compress_job *job, es_arena *scratch,
     }
     if (out->labelled)
         out->quality = es_bounds_share(t.right, count, 0.05);
+    if (t.sheet.values != NULL)
+        return es_sheet_write(scratch, &t.sheet, scores_beside, err);
     return ES_OK;
 }
 
@@ -291,7 +298,8 @@ static es_status measure_one(const es_compress_job *job, es_arena *scratch, es_s
     if (variant->stage_count > 1)
         return es_measure_stages(job, scratch, original, variant, opts, out, err);
     ES_TRY(es_job_open(job, scratch, variant->stages[0].model, &session, err));
-    ES_TRY(measure_quality(job, scratch, original, session, out, err));
+    ES_TRY(measure_quality(job, scratch, original, session,
+                           opts.scores ? variant->stages[0].path : NULL, out, err));
     ES_TRY(profile(job, variant, opts, out, err));
     if (variant->recipe[0] != '\0')
         ES_TRY(es_measure_speed(job, scratch, original, session, opts.time_s, &out->speed, err));

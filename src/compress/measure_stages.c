@@ -22,6 +22,8 @@ typedef struct trial {
     double *confidence[ES_VARIANT_STAGES_MAX]; /* [count]; NULL where nobody leaves */
     bool *right[ES_VARIANT_STAGES_MAX];        /* [count]; all false without labels */
     bool *same[ES_VARIANT_STAGES_MAX];         /* [count] as the original */
+    bool scores;                               /* to be written */
+    es_sheet sheets[ES_VARIANT_STAGES_MAX];
 } trial;
 
 static void trial_done(trial *t)
@@ -67,6 +69,8 @@ static es_status try_sample(trial *t, size_t sample, es_error *err)
             return es_fail(err, ES_ERR_UNSUPPORTED,
                            "stage %zu answers with %zu scores, the original with %zu", k + 1,
                            es_tensor_count(answer), classes);
+        if (t->scores)
+            ES_TRY(es_sheet_put(t->scratch, &t->sheets[k], t->count, sample, answer, err));
         size_t said = es_argmax(answer->data, classes);
         t->confidence[k][sample] = es_answer_confidence(answer);
         t->same[k][sample] = said == class;
@@ -92,6 +96,9 @@ static es_status collect(trial *t, es_error *err)
         es_job_progress(t->job, "quality", (double)(i + 1) / (double)t->count);
         ES_TRY(es_job_go_on(t->job, err));
     }
+    for (size_t k = 0; k < t->variant->stage_count; k++)
+        if (t->sheets[k].values != NULL)
+            ES_TRY(es_sheet_write(t->scratch, &t->sheets[k], t->variant->stages[k].path, err));
     return ES_OK;
 }
 
@@ -247,7 +254,11 @@ es_status es_measure_stages(const es_compress_job *job, es_arena *scratch, es_se
                             es_variant_measure *out, es_error *err)
 {
     ES_CLEANUP(trial_done)
-    trial t = {.job = job, .variant = variant, .original = original, .scratch = scratch};
+    trial t = {.job = job,
+               .variant = variant,
+               .original = original,
+               .scratch = scratch,
+               .scores = opts.scores};
     *out = (es_variant_measure){.macs = -1};
     ES_TRY(open(&t, err));
     for (size_t k = 0; k < variant->stage_count; k++)

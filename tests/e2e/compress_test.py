@@ -110,6 +110,20 @@ class Compress(support.Case):
         self.assertGreater(whole["macs"], exits["report"]["exits"][0]["macs_before"])
         self.check_stages_run(exits, exits["pipelines"][1])
 
+    def test_scores_for_calibrate(self):
+        """What the stages answered, as calibrate reads it: the same accuracies come out."""
+        test = ("--test", FOLDER / "samples.f32", "--test-labels", FOLDER / "labels.u8")
+        recipe = "exits:epochs=1,batch=16,tune=0.4,cost=1"
+        found = json.loads(self.compress("--recipe", recipe, *test, "--scores", "--json").stdout)
+        whole, exits = found["variants"]
+        out = self.folder / "out"
+        files = [out / name.replace(".onnx", ".scores.npy") for name in exits["files"]]
+        told = json.loads(self.ok("calibrate", *files, "--labels", FOLDER / "labels.u8", "--fit-share",
+                                  "0.01", "--costs", ",".join("1" for _ in files), "--json").stdout)
+        for stage, measured in zip(told["stages"], exits["stages"]):
+            self.assertLess(abs(stage["accuracy"]["value"] - measured["accuracy"]), 0.01)
+        self.assertTrue((out / "large.scores.npy").exists())
+
     def test_bottleneck(self):
         recipe = ("bottleneck:at=features,bytes=64,classifier=joint,distil_epochs=4,epochs=8,batch=16,rate=0.003,"
                   "tune=0.4,loss=0.1")
