@@ -6,13 +6,16 @@ on the test split, prints the table and writes build/bench/accuracy-ROW.json: an
 the folder (build/accuracy) when the command, the program and its inputs are the same, so that an interrupted run
 goes on. --record also copies to bench/results. All rows take about two hours of one core per seed."""
 import argparse
+import array
 import concurrent.futures
+import gzip
 import hashlib
 import json
 import math
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -32,11 +35,31 @@ training = ["--epochs", "12", "--batch", "128", "--lr", "0.2", "--weight-decay",
             "--validation", "0"]
 augment = "flip=yes,threads=1,batch=128"
 
+# Exits and bottlenecks: thresholds need samples that the net has not learnt from, so it learns without these.
+held = 5000
+early_files = {part: [f"{part}-images.idx3", f"{part}-labels.idx1"] for part in ("fit", "tune")}
+fit_files = ["--data", early_files["fit"][0], "--labels", early_files["fit"][1], *files[4:]]
+tune_files = ["--tune", early_files["tune"][0], "--tune-labels", early_files["tune"][1]]
+certified = {"target": 0.915, "delta": 0.1, "splits": 200, "share": 0.2}
+
 recipes = {
     "prune": f"prune:macs=0.5,criterion=taylor,multiple=8,rounds=2,epochs=6,rate=0.05,{augment}",
     "distil": f"distil:width=0.5,start=fresh,multiple=4,epochs=12,rate=0.2,alpha=0.9,temperature=4,{augment}",
     "slim": f"slim:widths=0.25|0.5|0.75|1,multiple=4,epochs=8,rate=0.05,weight_decay=2e-3,{augment}",
 }
+
+
+def split(folder):
+    """Training samples but the last `held`, and these, as files."""
+    for kind, head, what in (("images", 16, 0), ("labels", 8, 1)):
+        path = next(data.glob(f"train60k-{kind}-*.gz"))
+        with gzip.open(path) as file:
+            raw = file.read()
+        count = struct.unpack(">I", raw[4:8])[0]
+        size = (len(raw) - head) // count
+        for part, first, last in (("fit", 0, count - held), ("tune", count - held, count)):
+            (folder / early_files[part][what]).write_bytes(
+                raw[:4] + struct.pack(">I", last - first) + raw[8:head] + raw[head + first * size:head + last * size])
 
 
 class Maker:
@@ -73,12 +96,83 @@ class Maker:
         return {"accuracy": record["test"]["accuracy"], "macs": record["net"]["macs"],
                 "params": record["net"]["params"], "model": self.folder / f"{name}.onnx"}
 
+    def train_early(self, seed):
+        name = f"early-{seed}"
+        spec = self.folder / "cnn-1.yaml"
+        spec.write_text(net % "1" + "\n")
+        words = ["train", spec.name, *fit_files, *training, "--threads", "1", "--no-energy", "--seed", seed,
+                 "--output", f"{name}.onnx"]
+        record = self.run(name, words, [spec], f"{name}.json")
+        return {"accuracy": record["test"]["accuracy"], "macs": record["net"]["macs"],
+                "model": self.folder / f"{name}.onnx"}
+
     def compress(self, row, seed, model):
         name = f"{row}-{seed}"
-        words = ["compress", model.name, *files, "--recipe", recipes[row], "--seed", seed, "--no-energy",
+        samples = [*fit_files, *tune_files, "--scores"] if row in early_rows else files
+        words = ["compress", model.name, *samples, "--recipe", recipes[row], "--seed", seed, "--no-energy",
                  "--time", "2", "--output", name]
         record = self.run(name, words, [model], f"{name}/variants.json")
         return record["variants"]  # the first is the model itself
+
+    def certify(self, seed, variant):
+        """Thresholds for the exits of a variant certified on a part of the test samples, split by split: how
+        many were found, and in how many all test samples together say that the target is missed."""
+        name = f"certificates-{seed}"
+        folder = self.folder / f"exits-{seed}"
+        result = self.folder / f"{name}.json"
+        sheets = [folder / file.replace(".onnx", ".scores.npy") for file in variant["files"]]
+        mark = hashlib.sha256(b"\0".join([json.dumps(certified).encode(), *[s.read_bytes() for s in sheets]])).hexdigest()
+        if result.exists() and json.loads(result.read_text())["mark"] == mark:
+            return json.loads(result.read_text())
+        with self.talk:
+            print(f"  {name}: estran calibrate, {certified['splits']} times", file=sys.stderr, flush=True)
+        scores = [read_scores(sheet) for sheet in sheets]
+        labels = read_labels(len(scores[0]))
+        costs = ",".join(str(stage["macs"]) for stage in variant["stages"])
+        found = {"mark": mark, "found": 0, "broken": 0, "macs": []}
+        for number in range(1, certified["splits"] + 1):
+            words = [self.program, "calibrate", *sheets, "--labels", files[7], "--costs", costs, "--target",
+                     certified["target"], "--delta", certified["delta"], "--fit-share", 1 - certified["share"],
+                     "--seed", number, "--json", "--quiet"] + (["--limit", self.limit] if self.limit else [])
+            told = json.loads(subprocess.run([str(w) for w in words], check=True, text=True,
+                                             stdout=subprocess.PIPE).stdout)
+            if told["certified"] is None:
+                continue
+            temperatures = [stage["temperature"] for stage in told["stages"]]
+            right = leave(scores, temperatures, told["certified"]["thresholds"], labels)
+            found["found"] += 1
+            found["broken"] += right < certified["target"]
+            found["macs"].append(told["certified"]["cost"])
+        result.write_text(json.dumps(found))
+        return found
+
+
+def read_scores(path):
+    raw = path.read_bytes()
+    start = 10 + struct.unpack("<H", raw[8:10])[0]
+    count, classes = eval(raw[10:start], {})["shape"]  # NPY's header is a Python dict
+    values = array.array("f", raw[start:])
+    return [values[i * classes:(i + 1) * classes] for i in range(count)]
+
+
+def read_labels(count):
+    with gzip.open(files[7]) as file:
+        return file.read()[8:8 + count]
+
+
+def leave(scores, temperatures, thresholds, labels):
+    """Accuracy when each sample is answered where its largest probability reaches the threshold."""
+    right = 0
+    for i, label in enumerate(labels):
+        for k, stage in enumerate(scores):
+            z = stage[i]
+            top = max(z)
+            last = k + 1 == len(scores)
+            if last or thresholds[k] is not None and \
+                    1 / sum(math.exp((v - top) / temperatures[k]) for v in z) >= thresholds[k]:
+                right += z.index(top) == label
+                break
+    return right / len(labels)
 
 
 def spread(values):
@@ -146,20 +240,74 @@ def row_slim(base, alone, made):
     return lines
 
 
-rows = {"cnn": ([], row_cnn), "prune": ([], row_prune), "distil": (["0.5"], row_distil), "slim": (widths, row_slim)}
+def row_exits(base, alone, made):
+    before = percent([b["accuracy"] for b in base])
+    pipelines = [v[1]["pipelines"][0] for v in made]
+    stages = [v[1]["stages"] for v in made]
+    after = [accuracy_of(p) for p in pipelines]
+    lines = [line("exits: accuracy of the full net", before, "%", "higher"),
+             line("exits: accuracy with exits", after, "%", "higher"),
+             line("exits: points lost", [b - a for a, b in zip(after, before)], "points", "lower", 0.5),
+             line("exits: the full net's MACs over the mean of a request's",
+                  [b["macs"] / p["macs"] for b, p in zip(base, pipelines)], "times", "higher", 2.5),
+             line("exits: whole requests, times as fast", [p["speed_ratio"]["value"] for p in pipelines], "times",
+                  "higher")]
+    for k in range(len(stages[0])):
+        lines += [line(f"exits: accuracy of exit {k + 1} alone", [100 * s[k]["accuracy"] for s in stages], "%", "higher"),
+                  line(f"exits: requests that come to stage {k + 1}", [100 * p["reach"][k] for p in pipelines], "%",
+                       "lower")]
+    return lines
+
+
+def row_bottleneck(base, alone, made):
+    before = percent([b["accuracy"] for b in base])
+    early = [v[1]["pipelines"][0] for v in made]
+    tail = [accuracy_of(v[1]["pipelines"][-1]) for v in made]
+    return [line("bottleneck: accuracy of the full net", before, "%", "higher"),
+            line("bottleneck: accuracy", tail, "%", "higher"),
+            line("bottleneck: points lost", [b - a for a, b in zip(tail, before)], "points", "lower", 1.0),
+            line("bottleneck: bytes that cross", [v[1]["stages"][0]["forward_bytes"] for v in made], "bytes", "lower", 98),
+            line("bottleneck: MACs before the cut, of the full net's",
+                 [100 * v[1]["stages"][0]["macs"] / b["macs"] for v, b in zip(made, base)], "%", "lower"),
+            line("bottleneck: accuracy of the early classifier alone", [100 * v[1]["stages"][0]["accuracy"] for v in made],
+                 "%", "higher"),
+            line("bottleneck: answered at the device", [100 * (1 - p["reach"][1]) for p in early], "%", "higher"),
+            line("bottleneck: points lost then", [b - accuracy_of(p) for b, p in zip(before, early)], "points", "lower")]
+
+
+def row_certificates(base, alone, made):
+    splits = certified["splits"]
+    return [line(f"certificates: found for {100 * certified['target']:g} %, of {splits}", [m["found"] for m in made],
+                 "splits", "higher"),
+            line(f"certificates: broken, of {splits}", [m["broken"] for m in made], "splits", "lower",
+                 certified["delta"] * splits),
+            line("certificates: the full net's MACs over the mean of a request's",
+                 [b["macs"] / (sum(m["macs"]) / len(m["macs"])) for b, m in zip(base, made)], "times", "higher")]
+
+
+rows = {"cnn": ([], row_cnn), "prune": ([], row_prune), "distil": (["0.5"], row_distil), "slim": (widths, row_slim),
+        "exits": ([], row_exits), "bottleneck": ([], row_bottleneck), "certificates": ([], row_certificates)}
+early_rows = ("exits", "bottleneck", "certificates")  # from a net that learnt without the last samples
 
 
 def make(maker, wanted, seeds, jobs):
     """Results by row and seed. Whatever waits for nothing runs first; jobs at a time."""
+    early = [row for row in wanted if row in early_rows]
+    whole = [row for row in wanted if row not in early_rows]
+    if early:
+        split(maker.folder)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        base = {s: pool.submit(maker.train, s) for s in seeds}
+        base = {(s, False): pool.submit(maker.train, s) for s in seeds if whole}
+        base |= {(s, True): pool.submit(maker.train_early, s) for s in seeds if early}
         alone = {(s, w): pool.submit(maker.train, s, w) for s in seeds
                  for w in sorted({w for row in wanted for w in rows[row][0]})}
-        made = {(s, row): pool.submit(maker.compress, row, s, base[s].result()["model"])
-                for s in seeds for row in wanted if row in recipes}
+        made = {(s, row): pool.submit(maker.compress, row, s, base[s, row in early_rows].result()["model"])
+                for s in seeds for row in recipes if row in wanted or (row == "exits" and "certificates" in wanted)}
+        made |= {(s, "certificates"): pool.submit(maker.certify, s, made[s, "exits"].result()[1])
+                 for s in seeds if "certificates" in wanted}
         apart = [{w: f.result() for (s2, w), f in alone.items() if s2 == s} for s in seeds]
-        return {row: rows[row][1]([base[s].result() for s in seeds], apart,
-                                  [made[s, row].result() for s in seeds if row in recipes]) for row in wanted}
+        return {row: rows[row][1]([base[s, row in early_rows].result() for s in seeds], apart,
+                                  [made[s, row].result() for s in seeds if (s, row) in made]) for row in wanted}
 
 
 def show(table):

@@ -108,7 +108,7 @@ static void cuts_are_chosen(void **state)
         &t, "bottleneck:early=0.8,trial=100,bytes=8,slack=1,distil_epochs=0,epochs=0," FEW);
     const es_doc *candidates = test_report(&made, 0, "candidates");
     assert_true(candidates->as.list.count >= 3);
-    double least = INFINITY;
+    double least = (double)INFINITY;
     const char *least_name = "";
     for (size_t i = 0; i < candidates->as.list.count; i++) {
         const es_doc *c = candidates->as.list.items[i];

@@ -4,6 +4,7 @@
  */
 #include "compress/early.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@ typedef struct chooser {
     const es_tune *tune;
     const es_early_opts *opts;
     float *const *scores;
-    size_t stage_count, classes;
+    size_t stage_count;
+    size_t classes; /* >= 2 */
     const double *costs;
     es_data_rows fit, held; /* halves of the samples */
     es_cascade all, fitted, certifying;
@@ -57,6 +59,7 @@ static es_status decide(const chooser *c, size_t stage, es_data_rows part, doubl
     es_scores scores;
     uint32_t *labels = NULL;
     ES_TRY(part_of(c, stage, part, &scores, &labels, err));
+    assert(labels != NULL);
     double *confidence = ES_TAKE_ARRAY(c->arena, double, part.count);
     uint32_t *classes = ES_TAKE_ARRAY(c->arena, uint32_t, part.count);
     bool *right = ES_TAKE_ARRAY(c->arena, bool, part.count);
@@ -74,7 +77,7 @@ static es_status decide(const chooser *c, size_t stage, es_data_rows part, doubl
 
 static es_status weigh_stage(chooser *c, size_t stage, es_early *out, es_error *err)
 {
-    es_data_rows all;
+    es_data_rows all = {0};
     es_scores scores;
     uint32_t *labels = NULL;
     es_temperature fitted;
@@ -90,6 +93,7 @@ static es_status weigh_stage(chooser *c, size_t stage, es_early *out, es_error *
     ES_TRY(decide(c, stage, c->fit, t, &c->fitted, err));
     ES_TRY(decide(c, stage, c->held, t, &c->certifying, err));
     const es_cascade_stage *held = &c->certifying.stages[stage];
+    assert(c->all.stages[stage].right != NULL);
     ES_TRY(es_reliability_measure(c->arena, held->confidence, held->right, c->held.count, opts,
                                   &reliability, err));
     out->ece[stage] = reliability.ece.value;

@@ -58,6 +58,7 @@ typedef struct es_early_opts {
     double target, delta;
 } es_early_opts;
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): initialisers */
 #define ES_EARLY_OPTIONS(owner, member, loss_standard)                                             \
     {.name = "tune",                                                                               \
      .type = ES_STEP_NUMBER,                                                                       \
@@ -84,6 +85,8 @@ typedef struct es_early_opts {
         .fallback = "0.05", .min = 1e-6, .max = 0.5,                                               \
         .help = "chance that the certificate is wrong"                                             \
     }
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* Samples that nothing is learnt from. */
 typedef struct es_tune {

@@ -176,7 +176,7 @@ static es_status places_by_share(es_learner *l, const es_nn *nn, exits *x, es_er
     double shares[EXITS_MAX];
     size_t wanted = 0;
     size_t first = 0;
-    es_places places;
+    es_places places = {0};
     ES_TRY(read_shares(l, x->options, shares, &wanted, err));
     ES_TRY(es_places_find(l->arena, nn, &places, err));
     for (size_t k = 0; k < wanted && first < places.count; k++) {

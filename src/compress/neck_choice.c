@@ -5,7 +5,7 @@
  */
 #include "compress/neck.h"
 
-#include <string.h>
+#include <assert.h>
 
 enum { JUDGES = 1000, TRIAL_EPOCHS = 4, TRIAL_BATCH = 32, TRIAL_TAPS = 1 };
 
@@ -66,7 +66,7 @@ static es_status add_place(chooser *c, es_place place, es_error *err)
 
 static es_status add_places(chooser *c, es_error *err)
 {
-    es_places places;
+    es_places places = {0};
     ES_TRY(es_places_find(c->learner->arena, c->model, &places, err));
     for (size_t i = 0; i < places.count; i++) {
         es_job_progress(c->learner->job, "cuts", (double)i / (double)places.count);
@@ -118,6 +118,7 @@ static es_status agree(chooser *c, es_nn *nn, size_t classes, double *out, es_er
     es_learner *l = c->learner;
     const es_data_rows *some = NULL;
     ES_TRY(some_rows(l, c->wish->trial, JUDGES, &some, err));
+    assert(some != NULL);
     float *a = ES_TAKE_ARRAY(l->arena, float, some->count *classes);
     float *b = ES_TAKE_ARRAY(l->arena, float, some->count *classes);
     if (a == NULL || b == NULL)

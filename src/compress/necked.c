@@ -34,7 +34,7 @@ static es_status add_tap(es_learner *l, es_necked *n, const char *in_teacher, co
 static es_status add_taps(es_learner *l, es_necked *n, const es_nn *model,
                           const es_neck_build *build, es_error *err)
 {
-    es_places places;
+    es_places places = {0};
     es_nn_id at = build->axes->size.at;
     ES_TRY(es_places_find(l->arena, model, &places, err));
     ES_TRY(add_tap(l, n, layer_name(model, at), n->out, err));

@@ -3,6 +3,7 @@
  */
 #include "compress/early.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ static void last_uses(const es_nn *nn, uint32_t *uses)
 /* Of equal work the one with fewer values, or the later one. */
 static void keep_better(es_places *places, es_place place)
 {
+    assert(places->items != NULL);
     es_place *before = places->count > 0 ? &places->items[places->count - 1] : NULL;
     if (before == NULL || before->macs != place.macs)
         places->items[places->count++] = place;
@@ -65,7 +67,7 @@ static es_status check(const es_nn *nn, es_error *err)
 
 es_status es_places_find(es_arena *arena, const es_nn *nn, es_places *out_places, es_error *err)
 {
-    es_places places;
+    es_places places = {0};
     ES_TRY(check(nn, err));
     ES_TRY(find(arena, nn, false, &places, err));
     if (places.count == 0)
@@ -78,15 +80,16 @@ es_status es_places_find(es_arena *arena, const es_nn *nn, es_places *out_places
 es_status es_places_named(es_arena *arena, const es_nn *nn, const char *name, es_place *out_place,
                           es_error *err)
 {
-    es_places places;
+    es_places places = {0};
     ES_TRY(check(nn, err));
     ES_TRY(find(arena, nn, true, &places, err));
     const char **names = ES_TAKE_ARRAY(arena, const char *, places.count);
     if (names == NULL)
         return es_arena_full(arena, "places", err);
     for (size_t i = 0; i < places.count; i++) {
-        names[i] = nn->layers.items[places.items[i].layer.index].name;
-        if (strcmp(names[i], name) == 0) {
+        const char *layer = nn->layers.items[places.items[i].layer.index].name;
+        names[i] = layer;
+        if (strcmp(layer, name) == 0) {
             *out_place = places.items[i];
             return ES_OK;
         }

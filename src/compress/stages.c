@@ -4,6 +4,7 @@
  */
 #include "compress/internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Number of the node that makes a value; ES_NONE: none does. */
@@ -40,6 +41,7 @@ static es_status enter(const cutter *c, es_model_build *build, const char *name,
     const es_model_tensor *tensor = NULL;
     size_t maker = maker_of(c->model, name);
     ES_TRY(find(c, name, &tensor, err));
+    assert(tensor != NULL);
     if (maker == ES_NONE)
         return es_fail(err, ES_ERR_ARG, "'%s' is not made by a node of '%s'", name,
                        es_model_name(c->model));
@@ -57,6 +59,7 @@ static es_status give(const cutter *c, es_model_build *build, const char *name, 
     if (name == NULL)
         return ES_OK;
     ES_TRY(find(c, name, &tensor, err));
+    assert(tensor != NULL);
     es_model_build_output(build, name, tensor->type, (size_t)tensor->rank, tensor->dims,
                           tensor->symbols);
     return ES_OK;
