@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { CONNECTIONS_MAX = 64, ROUNDS = 9, PACED = 300, BATCH_WIDTH = 32, BATCH_LAYERS = 150 };
+enum { CONNECTIONS_MAX = 64, ROUNDS = 9, PACED = 300, BATCH_WIDTH = 32, BATCH_LAYERS = 400 };
 
 typedef struct node {
     pid_t pid;
@@ -467,9 +467,9 @@ static bool bench_batching(es_bench *bench, const node *one, request *joined, re
         if (i < 2 && !jobs[i].run(jobs[i].context))
             return false;
     }
-    es_bench_add(bench, "node: 150 small layers, 32 connections, joined", RUNS / jobs[0].median_s,
+    es_bench_add(bench, "node: 400 small layers, 32 connections, joined", RUNS / jobs[0].median_s,
                  "1/s", "higher", (double)NAN);
-    es_bench_add(bench, "node: 150 small layers, 32 connections, one by one",
+    es_bench_add(bench, "node: 400 small layers, 32 connections, one by one",
                  RUNS / jobs[1].median_s, "1/s", "higher", (double)NAN);
     es_bench_add(bench, "node: gain of batching", jobs[1].median_s / jobs[0].median_s, "x",
                  "higher", 2);
