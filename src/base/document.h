@@ -181,6 +181,9 @@ void es_json_put_number(es_json *json, const char *key, double number);
 void es_json_put_int(es_json *json, const char *key, int64_t number);
 void es_json_put_bool(es_json *json, const char *key, bool boolean);
 
+/* Appends text as a JSON text and nothing else: also good YAML, whatever is in it. */
+void es_json_quoted(es_text *out, const char *text);
+
 /* Writes a whole tree. */
 void es_json_doc(es_json *json, const es_doc *value);
 

@@ -138,6 +138,11 @@ void es_json_key(es_json *json, const char *key)
     json->after_key = true;
 }
 
+void es_json_quoted(es_text *out, const char *text)
+{
+    append_quoted(out, text, strlen(text));
+}
+
 void es_json_text(es_json *json, const char *text)
 {
     if (text == NULL) {

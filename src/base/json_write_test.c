@@ -87,6 +87,9 @@ static void texts_are_escaped(void **state)
     es_json_put_int(&json, "a\"b\n", 1);
     es_json_map_end(&json);
     assert_string_equal(es_text_get(*state), "{\"a\\\"b\\n\":1}\n");
+    es_text_clear(*state);
+    es_json_quoted(*state, "a: \"b\"\n");
+    assert_string_equal(es_text_get(*state), "\"a: \\\"b\\\"\\n\"");
 }
 
 #define BAD "\xef\xbf\xbd"

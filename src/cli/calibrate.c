@@ -98,6 +98,17 @@ static const es_option rows[] = {
      .offset = offsetof(options, svg),
      .value = "FILE",
      .help = "draw the reliability diagram of the last stage"},
+    {.name = "catalogue",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, catalogue),
+     .value = "FILE",
+     .help = "write the certified cascade here, for the include of a scenario; thresholds are then "
+             "of confidences as the models give them, which is what nodes see"},
+    {.name = "task",
+     .type = ES_OPTION_TEXT,
+     .offset = offsetof(options, task),
+     .value = "NAME",
+     .help = "of the task in the catalogue"},
     {.name = "stream",
      .type = ES_OPTION_TEXTS,
      .offset = offsetof(options, stream),
@@ -193,6 +204,7 @@ static es_status measure(calibration *c, size_t k, es_cascade *held, es_cascade 
     bool *right = NULL;
     es_reliability_opts opts = es_reliability_opts_default();
     es_confidence kind = (es_confidence)c->chosen->confidence;
+    bool as_given = c->chosen->catalogue != NULL; /* a node knows no temperature */
     es_arena *arena = c->cli->arena;
     opts.bin_count = (size_t)c->chosen->bins;
     opts.delta = c->chosen->delta;
@@ -209,14 +221,14 @@ static es_status measure(calibration *c, size_t k, es_cascade *held, es_cascade 
     ES_TRY(decide(c, &scores, labels, t, ES_CONFIDENCE_MAX_PROB, &confidence, &right, err));
     ES_TRY(es_reliability_measure(arena, confidence, right, scores.count, opts, &f->after, err));
     ES_TRY(know(c, k, &scores, confidence, right, err));
-    ES_TRY(decide(c, &scores, labels, t, kind, &confidence, &right, err));
+    ES_TRY(decide(c, &scores, labels, as_given ? 1 : t, kind, &confidence, &right, err));
     ES_TRY(es_confidence_auroc(arena, confidence, right, scores.count, &f->auroc, err));
     held->stages[k] =
         (es_cascade_stage){.confidence = confidence, .right = right, .cost = c->costs[k]};
     if (c->chosen->target > 0)
         ES_TRY(es_guarantee_selective(confidence, right, scores.count, c->chosen->target,
                                       c->chosen->delta, &f->selective, err));
-    ES_TRY(decide(c, &fit_scores, fit_labels, t, kind, &confidence, &right, err));
+    ES_TRY(decide(c, &fit_scores, fit_labels, as_given ? 1 : t, kind, &confidence, &right, err));
     fitted->stages[k] =
         (es_cascade_stage){.confidence = confidence, .right = right, .cost = c->costs[k]};
     return ES_OK;
@@ -304,8 +316,9 @@ static es_status watch(calibration *c, es_calibrate_input input, const char *con
     return ES_OK;
 }
 
-static es_status tell(const calibration *c, es_error *err)
+static es_status tell(const calibration *c, const char *const *files, es_error *err)
 {
+    ES_CLEANUP(es_text_done) es_text part = {0};
     ES_CLEANUP(es_text_done) es_text document;
     ES_CLEANUP(es_text_done) es_text words;
     ES_CLEANUP(es_text_done) es_text drawing;
@@ -325,7 +338,13 @@ static es_status tell(const calibration *c, es_error *err)
         ES_TRY(es_file_write(c->chosen->svg, es_text_get(&drawing), drawing.size, err));
     }
     es_calibrate_show(c, &words);
-    return es_cli_print(c->cli->json ? &document : &words, err);
+    ES_TRY(es_cli_print(c->cli->json ? &document : &words, err));
+    if (c->chosen->catalogue == NULL)
+        return ES_OK;
+    es_text_init(&part, (size_t)1 << 20);
+    ES_TRY(es_calibrate_catalogue(c, files, &part, err));
+    ES_TRY(es_text_status(&part, err));
+    return es_file_write(c->chosen->catalogue, es_text_get(&part), part.size, err);
 }
 
 static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
@@ -344,7 +363,11 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
                                 .scale = chosen->scale,
                                 .limit = chosen->limit,
                                 .ort_library = chosen->ort_library};
+    if (chosen->catalogue != NULL)
+        ES_TRY(es_calibrate_catalogue_check(chosen, files, count, err));
     ES_TRY(es_calibrate_read(cli, &input, files, count, &c->all, err));
+    if (chosen->catalogue != NULL && c->all.count != count)
+        return es_fail(err, ES_ERR_ARG, "--catalogue takes models with one output each");
     ES_TRY(find_costs(c, err));
     uint64_t seed = cli->seed != 0 ? (uint64_t)cli->seed : 1;
     const double shares[] = {chosen->fit_share, 1 - chosen->fit_share};
@@ -358,7 +381,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
         ES_TRY(es_within(err, measure(c, k, &held, &fitted, err), "%s", c->all.items[k].name));
     ES_TRY(certify(c, &held, &fitted, err));
     ES_TRY(watch(c, input, files, count, err));
-    return tell(c, err);
+    return tell(c, files, err);
 }
 
 const es_verb es_verb_calibrate = {

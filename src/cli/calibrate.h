@@ -87,6 +87,7 @@ typedef struct es_calibrate_options {
     const char *costs;
     const char *output;
     const char *svg;
+    const char *catalogue, *task;
     es_cli_texts stream;
     double ask;
     const char *ort_library;
@@ -114,6 +115,14 @@ typedef struct es_calibration {
     es_calibrate_known known[ES_CASCADE_STAGES_MAX]; /* for the stream */
     size_t stream_count;                             /* samples; 0: no stream */
 } es_calibration;
+
+/* Whether --catalogue can be written from what was asked: models one by one, a target, a task. */
+es_status es_calibrate_catalogue_check(const es_calibrate_options *chosen, const char *const *files,
+                                       size_t file_count, es_error *err) ES_MUST_CHECK;
+/* A part of a scenario: the cascade of segments that are called as the models, with the thresholds
+ * that were certified. ES_ERR_UNAVAILABLE when none were. */
+es_status es_calibrate_catalogue(const es_calibration *c, const char *const *files, es_text *out,
+                                 es_error *err) ES_MUST_CHECK;
 
 /* As tables on a terminal; as the document of docs/reference/calibrate.md. */
 void es_calibrate_show(const es_calibration *c, es_text *out);

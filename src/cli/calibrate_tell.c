@@ -257,6 +257,7 @@ void es_calibrate_write(const es_calibration *c, es_text *out)
     es_json_put_text(&json, "format", "estran-calibration");
     es_json_put_int(&json, "version", 1);
     es_json_put_text(&json, "confidence", es_confidence_names[c->chosen->confidence]);
+    es_json_put_text(&json, "thresholds_of", c->chosen->catalogue != NULL ? "given" : "calibrated");
     es_json_put_text(&json, "cost_unit", c->cost_unit);
     es_json_put_int(&json, "fit_count", (int64_t)c->fit.count);
     es_json_put_int(&json, "measured_count", (int64_t)c->held.count);

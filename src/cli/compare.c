@@ -201,7 +201,8 @@ const es_verb es_verb_compare = {
                "(docs/reference/policy.md). All meet the same requests; replications give paired\n"
                "differences with 95 % intervals. Regret is against the best fixed allocation.\n"
                "SCENARIO is a file, or idn-rec-1: a reconstructed setting with 36 nodes.\n"
-               "Policies: infida, infida-offline, olag, static-greedy, replan, lru, lfu, hottest, random,\n"
+               "Policies: infida, infida-offline, olag, static-greedy, replan, lru, lfu, hottest, "
+               "random,\n"
                "device-only, edge-only, cloud-only, adahedge, exp3, exp3-ix, process.\n\n"
                "  estran compare idn-rec-1 --shift 60 --policies infida,static-greedy,olag\n"
                "  estran compare examples/01-first-run/scenario.yaml --replications 20",

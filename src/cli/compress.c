@@ -200,16 +200,6 @@ static void show_progress(void *context, const char *what, double done)
 
 /* ---- what goes in ---- */
 
-static const char *stem_of(es_arena *arena, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    size_t size = strlen(name);
-    if (size > 5 && strcmp(name + size - 5, ".onnx") == 0)
-        size -= 5;
-    return es_arena_text_n(arena, name, size);
-}
-
 /* Samples for the steps and for measuring: two files, or two parts of one. */
 static es_status open_samples(es_cli *cli, const options *chosen, es_compress_job *job,
                               es_error *err)
@@ -469,7 +459,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
         ES_TRY(es_meter_new(cli->arena, meter_opts, &meter, err));
     es_compress_job job = {.arena = cli->arena,
                            .runtime = runtime,
-                           .name = stem_of(cli->arena, files[0]),
+                           .name = es_cli_model_name(cli->arena, files[0]),
                            .seed = cli->seed != 0 ? (uint64_t)cli->seed : 1,
                            .progress = show_progress,
                            .progress_context = cli,

@@ -43,26 +43,17 @@ static const es_option rows[] = {
      .help = "of links for which the file gives none"},
 };
 
-static void put_name(es_text *out, const char *name)
-{
-    es_json json; /* a JSON text is a YAML text, whatever is in the name */
-    es_json_init(&json, out, true);
-    es_json_text(&json, name);
-    if (out->size > 0 && out->bytes[out->size - 1] == '\n')
-        out->bytes[--out->size] = '\0';
-}
-
 static void write_network(const es_topology *topology, const es_network *network, es_text *out)
 {
     es_text_append(out, "format: estran-scenario\nversion: 1\nname: ");
-    put_name(out, topology->name[0] != '\0' ? topology->name : "imported");
+    es_json_quoted(out, topology->name[0] != '\0' ? topology->name : "imported");
     es_text_append(out,
                    "\n# A part of a scenario, for its `include`, which adds kinds, tasks, segments,"
                    " pipelines and demand.\nnodes:\n");
     for (uint32_t i = 0; i < es_network_node_count(network); i++) {
         const es_node *node = es_network_node(network, (es_node_id){i});
         es_text_append(out, "  - {name: ");
-        put_name(out, node->name);
+        es_json_quoted(out, node->name);
         es_text_append(out, ", tier: network");
         if (node->has_position) {
             es_text_append(out, ", latitude_deg: ");
@@ -76,9 +67,9 @@ static void write_network(const es_topology *topology, const es_network *network
     for (uint32_t i = 0; i < es_network_link_count(network); i++) {
         const es_link *link = es_network_link(network, (es_link_id){i});
         es_text_append(out, link->directed ? "  - {from: " : "  - {between: [");
-        put_name(out, es_network_node(network, link->from)->name);
+        es_json_quoted(out, es_network_node(network, link->from)->name);
         es_text_append(out, link->directed ? ", to: " : ", ");
-        put_name(out, es_network_node(network, link->to)->name);
+        es_json_quoted(out, es_network_node(network, link->to)->name);
         es_text_append(out, link->directed ? ", latency_ms: " : "], latency_ms: ");
         es_text_double(out, link->latency_s * 1e3);
         es_text_append(out, ", bandwidth_mbps: ");

@@ -114,17 +114,10 @@ void es_variants_document(const es_variants_told *told, es_json *json)
 /* In double quotes, escaped as in JSON. */
 void es_tell_quoted(es_text *out, const char *text, const char *suffix)
 {
-    es_json json;
     es_text both;
-    es_text word;
     es_text_init(&both, strlen(text) + strlen(suffix) + 1);
     es_text_format(&both, "%s%s", text, suffix);
-    es_text_init(&word, (size_t)6 * both.size + 16);
-    es_json_init(&json, &word, true);
-    es_json_text(&json, es_text_get(&both));
-    size_t size = strcspn(es_text_get(&word), "\n"); /* a document would end there */
-    es_text_append_n(out, es_text_get(&word), size);
-    es_text_done(&word);
+    es_json_quoted(out, es_text_get(&both));
     es_text_done(&both);
 }
 

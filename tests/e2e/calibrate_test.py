@@ -33,6 +33,48 @@ class Calibrate(support.Case):
         costs = json.loads(self.cascade("--json", "--costs", "1,2,3").stdout)
         self.assertEqual([s["cost"] for s in costs["stages"]], [1, 2, 3])
 
+    def test_catalogue_of_a_cascade(self):
+        """Included beside the segments of its models it is planned; thresholds are of raw confidence."""
+        part = self.folder / "cascade.yaml"
+        self.cascade("--target", "0.8", "--catalogue", part, "--task", "condition", "--fit-share", "0.2")
+        text = part.read_text()
+        self.assertIn('name: "tiny+small+large"', text)
+        self.assertEqual(text.count("exit_threshold"), 2)
+        found = json.loads(self.cascade("--target", "0.8", "--catalogue", part, "--task", "condition",
+                                        "--fit-share", "0.2", "--json").stdout)
+        self.assertEqual(found["thresholds_of"], "given")
+        for threshold in found["certified"]["thresholds"]:
+            self.assertIn(f"exit_threshold: {threshold}", text)
+        lines = ["format: estran-scenario", "version: 1", "include: [cascade.yaml]",
+                 "nodes: [{name: box, tier: edge, memory_mb: 1, macs_per_s: 1.0e9}]",
+                 "tasks: [{name: condition, input_bytes: 2048, output_bytes: 24}]", "segments:",
+                 *(f"  - {{name: {name}, memory_mb: 0.1, work_macs: 1000}}"
+                   for name in ("tiny", "small", "large")),
+                 "demand: [{task: condition, at: box, rate_rps: 1}]"]
+        plan = json.loads(self.ok("plan", self.write("s.yaml", "\n".join(lines)), "--json").stdout)
+        self.assertEqual(plan["routing"][0]["pipeline"], "tiny+small+large")
+        self.assertNotEqual(found["certified"]["thresholds"], json.loads(self.cascade(
+            "--target", "0.8", "--fit-share", "0.2", "--json").stdout)["certified"]["thresholds"])
+
+    def test_catalogue_mistakes(self):
+        models = [FOLDER / "models" / f"{name}.onnx" for name in ("tiny", "large")]
+        given = ("--data", FOLDER / "samples.f32", "--labels", FOLDER / "labels.u8", "--catalogue",
+                 self.folder / "c.yaml")
+        task = ("--task", "t")
+        target = ("--target", "0.8")
+        self.fails(2, ["--catalogue needs --target"], "calibrate", *models, *given, *task)
+        self.fails(2, ["--catalogue needs --task"], "calibrate", *models, *given, *target)
+        self.fails(2, ["at least two models"], "calibrate", models[0], *given, *target, *task)
+        self.fails(2, ["nodes stop by nothing else"], "calibrate", *models, *given, *target, *task,
+                   "--confidence", "entropy")
+        z, y = self.scores(1, count=50)
+        self.fails(2, ["is not called .onnx"], "calibrate", z, z, "--labels", y, *given[4:], *target,
+                   *task)
+        done = support.estran("calibrate", *models, *given, "--target", "0.9999", *task)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("c.yaml' is not written: no thresholds can be certified for 99.99 %", done.stderr)
+        self.assertFalse((self.folder / "c.yaml").exists())
+
     def scores(self, factor, count=4000, classes=4):
         """Scores that are factor times too sure, and labels drawn from the true ones."""
         draw = random.Random(1)
