@@ -277,6 +277,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
         es_load_write_json(load, result, NULL, &out);
     else
         es_load_write_text(load, result, &out);
+    cli->exit_code = result->valid ? 0 : 3;
     return es_cli_print(&out, err);
 }
 
@@ -290,7 +291,7 @@ const es_verb es_verb_bench_serve = {
         "answered, and latency counts from then. The scenarios and the result's keys are those of\n"
         "MLPerf's LoadGen: SingleStream (one query at a time), MultiStream (several samples at\n"
         "once), Server (arrivals by a Poisson process), Offline (everything at once). Any server\n"
-        "will do: estran node, Triton, KServe.\n\n"
+        "will do: estran node, Triton, KServe. Exits with 3 when the result is INVALID.\n\n"
         "  estran bench-serve http://127.0.0.1:8000 --model resnet8 --rate 200 --target 20",
     .file_min = 1,
     .file_max = 1,

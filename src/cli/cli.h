@@ -52,7 +52,7 @@ typedef struct es_cli {
     bool terminal;               /* stderr is one: progress bars are welcome */
     bool color;                  /* stdout is a terminal that wants it */
     int64_t seed;                /* 0: the scenario's */
-    int exit_code;               /* a verb may set 3: no feasible plan */
+    int exit_code;               /* a verb may set 3: nothing does what was asked */
     volatile sig_atomic_t *stop; /* set by Ctrl-C and SIGTERM */
 } es_cli;
 
