@@ -117,7 +117,7 @@ static const es_option rows[] = {
     {.name = "recipe",
      .type = ES_OPTION_TEXTS,
      .offset = offsetof(options, recipe),
-     .value = "STEP[:OPTION=VALUE,..][+STEP..]",
+     .value = "[NAME=]STEP[:OPTION=VALUE,..][+STEP..]",
      .help = "what to make; may be given several times; see --list-recipes"},
     {.name = "recipes",
      .type = ES_OPTION_TEXT,

@@ -117,7 +117,8 @@ typedef struct es_variants {
 typedef struct es_recipe es_recipe; /* lives in the arena */
 
 /* "quantise", "quantise:method=entropy,samples=256", "step:a=1+step:b=2": steps run from left to
- * right, each on every variant that the one before gave. */
+ * right, each on every variant that the one before gave. "name=..." says what the variants are
+ * called, else they are after the model and the steps. */
 es_status es_recipe_parse(es_arena *arena, const char *text, const es_recipe **out_recipe,
                           es_error *err) ES_MUST_CHECK;
 

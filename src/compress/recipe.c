@@ -28,6 +28,7 @@ typedef struct step {
 } step;
 
 struct es_recipe {
+    const char *called; /* its variants; NULL: after the model and the steps */
     size_t step_count;
     step steps[STEPS_MAX];
     const char *text;  /* in full */
@@ -165,6 +166,8 @@ static es_status tell_in_full(es_arena *arena, es_recipe *recipe, es_error *err)
     ES_CLEANUP(es_text_done) es_text names;
     es_text_init(&text, TEXT_BYTES);
     es_text_init(&names, TEXT_BYTES);
+    if (recipe->called != NULL)
+        es_text_format(&text, "%s=", recipe->called);
     for (size_t s = 0; s < recipe->step_count; s++) {
         const step *at = &recipe->steps[s];
         es_text_format(&text, "%s%s", s > 0 ? "+" : "", at->kind->name);
@@ -200,7 +203,7 @@ static es_status parse_option(es_arena *arena, char *pair, step *s, es_error *er
     return row != NULL ? set_option(arena, row, equals + 1, s->options, err) : ES_ERR_ARG;
 }
 
-/* name[:option=value,...] */
+/* step[:option=value,...] */
 static es_status parse_step(es_arena *arena, char *words, es_recipe *recipe, es_error *err)
 {
     step *s = NULL;
@@ -219,12 +222,31 @@ static es_status parse_step(es_arena *arena, char *words, es_recipe *recipe, es_
     return ES_OK;
 }
 
+/* It becomes the name of a file and of a segment. */
+static es_status check_called(const char *name, es_error *err)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t size = strlen(name);
+    if (size == 0 || size > 100 || name[0] == '.' || strspn(name, good) != size)
+        return es_fail(err, ES_ERR_ARG,
+                       "name '%s' must be 1 to 100 letters, digits, '-', '_' or '.', no '.' first",
+                       name);
+    return ES_OK;
+}
+
 static es_status parse(es_arena *arena, const char *text, const es_recipe **out, es_error *err)
 {
     es_recipe *recipe = ES_TAKE_ONE(arena, es_recipe);
     char *at = es_arena_text(arena, text);
     if (recipe == NULL || at == NULL)
         return es_arena_full(arena, "recipe", err);
+    char *mark = at + strcspn(at, "=:+");
+    if (*mark == '=') {
+        *mark = '\0';
+        recipe->called = at;
+        at = mark + 1;
+        ES_TRY(check_called(recipe->called, err));
+    }
     while (at != NULL) {
         char *next = strchr(at, '+');
         if (next != NULL)
@@ -314,8 +336,14 @@ static es_status read_recipe(es_arena *arena, const es_doc *value, const es_reci
             return es_doc_fail(value, err, "%s", es_error_text(&why));
         return ES_OK;
     }
-    ES_TRY(ES_DOC_EXPECT_KEYS(value, err, "steps"));
+    ES_TRY(ES_DOC_EXPECT_KEYS(value, err, "name", "steps"));
     ES_TRY(es_doc_need_list(value, "steps", &steps, err));
+    ES_TRY(es_doc_get_text(value, "name", &recipe->called, err));
+    if (recipe->called != NULL) {
+        es_error why = {.status = ES_OK};
+        if (check_called(recipe->called, &why) != ES_OK)
+            return es_doc_fail(es_doc_find(value, "name"), err, "%s", es_error_text(&why));
+    }
     if (steps->as.list.count == 0)
         return es_doc_fail(steps, err, "needs at least one step");
     for (size_t i = 0; i < steps->as.list.count; i++)
@@ -397,15 +425,27 @@ es_status es_variant_add(const es_compress_job *job, const es_variant *from, con
     return ES_OK;
 }
 
+/* As the recipe calls it: of several variants each keeps what the steps put behind the model's. */
+static const char *called(const es_compress_job *job, const es_recipe *recipe,
+                          const es_variants *made, size_t i)
+{
+    const char *name = made->items[i].name;
+    if (recipe->called == NULL || made->count == 1)
+        return recipe->called != NULL ? recipe->called : name;
+    assert(strncmp(name, job->name, strlen(job->name)) == 0);
+    return es_arena_format(job->arena, "%s%s", recipe->called, name + strlen(job->name));
+}
+
 /* Two recipes may give the same name: the later one gets a number. */
 static es_status take_over(const es_compress_job *job, const es_recipe *recipe,
                            const es_variants *made, es_variants *variants, es_error *err)
 {
     for (size_t i = 0; i < made->count; i++) {
         es_variant v = made->items[i];
-        const char *name = v.name;
+        const char *wanted = called(job, recipe, made, i);
+        const char *name = wanted;
         for (int number = 2; name != NULL && is_name_taken(variants, name); number++)
-            name = es_arena_format(job->arena, "%s-%d", v.name, number);
+            name = es_arena_format(job->arena, "%s-%d", wanted, number);
         if (name == NULL)
             return es_arena_full(job->arena, "variants", err);
         if (variants->count == VARIANTS_MAX)

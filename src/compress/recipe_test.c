@@ -23,6 +23,8 @@ static void lines_are_read(void **state)
     const es_recipe *again = NULL; /* what is told is read the same */
     assert_ok_err(es_recipe_parse(arena, text, &again, &err), err);
     assert_string_equal(es_recipe_text(again), text);
+    assert_ok_err(es_recipe_parse(arena, "small=quantise:form=fp16", &recipe, &err), err);
+    assert_non_null(strstr(es_recipe_text(recipe), "small=quantise:form=fp16"));
     es_arena_free(arena);
 }
 
@@ -40,7 +42,11 @@ static void mistakes_are_named(void **state)
                 {"quantise:samples=2.5", "samples=2.5 must be a whole number"},
                 {"quantise:percentile=101", "percentile=101 must be a number in 50..100"},
                 {"quantise:method", "'method' must be OPTION=VALUE"},
-                {"quantise+", "step '' is not known"}};
+                {"quantise+", "step '' is not known"},
+                {"=quantise", "name '' must be 1 to 100 letters"},
+                {"a/b=quantise", "name 'a/b' must be"},
+                {"..=quantise", "no '.' first"},
+                {"form=int8", "step 'int8' is not known"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         es_error err = {0};
         const es_recipe *recipe = NULL;
@@ -71,13 +77,15 @@ static void files_are_read(void **state)
         read_text(arena,
                   "format: estran-recipes\nversion: 1\nrecipes:\n"
                   "  - quantise:form=fp16\n"
-                  "  - steps:\n"
+                  "  - name: mine\n"
+                  "    steps:\n"
                   "      - {step: quantise, method: entropy, samples: 64, equalise: yes}\n"
                   "      - {step: quantise, percentile: 99.5, correct: false}\n",
                   &recipes, &count, &err),
         err);
     assert_int_equal(count, 2);
     assert_non_null(strstr(es_recipe_text(recipes[0]), "form=fp16"));
+    assert_non_null(strstr(es_recipe_text(recipes[1]), "mine=quantise:"));
     assert_non_null(strstr(es_recipe_text(recipes[1]), "method=entropy,samples=64"));
     assert_non_null(strstr(es_recipe_text(recipes[1]), "equalise=yes"));
     assert_non_null(strstr(es_recipe_text(recipes[1]), "percentile=99.5"));
@@ -87,6 +95,7 @@ static void files_are_read(void **state)
     } rows[] = {{"[]", "needs 1 to"},
                 {"[{steps: []}]", "needs at least one step"},
                 {"[{steps: [{step: quantize}]}]", "did you mean 'quantise'"},
+                {"[{name: a/b, steps: [{step: quantise}]}]", "name 'a/b' must be"},
                 {"[{steps: [{step: quantise, samples: many}]}]", "samples=many must be a whole"},
                 {"[{steps: [{step: quantise, samples: [1]}]}]", "must be a text, number or"},
                 {"[{step: [{step: quantise}]}]", "step"},
@@ -130,16 +139,19 @@ static void recipes_chain(void **state)
     es_compress_job job = job_of(all, finish(b), &set);
     es_variants variants = {0};
     static const char *const texts[] = {"quantise:samples=10", "quantise:samples=20",
-                                        "quantise:form=fp16+quantise:samples=5"};
-    for (size_t i = 0; i < 3; i++) {
+                                        "quantise:form=fp16+quantise:samples=5",
+                                        "mine=quantise:samples=5", "mine=quantise:form=fp16"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const es_recipe *recipe = NULL;
         assert_ok_err(es_recipe_parse(all->arena, texts[i], &recipe, &err), err);
         assert_ok_err(es_recipe_run(&job, recipe, &variants, &err), err);
     }
-    assert_int_equal(variants.count, 3);
+    assert_int_equal(variants.count, 5);
     assert_string_equal(variants.items[0].name, "model-int8");
     assert_string_equal(variants.items[1].name, "model-int8-2");
     assert_string_equal(variants.items[2].name, "model-fp16-int8");
+    assert_string_equal(variants.items[3].name, "mine");
+    assert_string_equal(variants.items[4].name, "mine-2");
     assert_true(variants.items[2].needs_speed);
     assert_non_null(variants.items[0].report);
     const es_doc *layers = es_doc_find(variants.items[0].report, "layers");

@@ -173,9 +173,9 @@ static void one_file_switches(void **state)
                 es_model_bytes(t.arena, made.items[2].stages[0].model, &bytes, &widest, &err), err);
             assert_true((double)bytes_of_file(t.arena, path) < 1.1 * (double)widest);
             es_variants coded =
-                test_recipe(&t, "slim:widths=0.5|1,epochs=1," FEW "+quantise:samples=32");
+                test_recipe(&t, "net=slim:widths=0.5|1,epochs=1," FEW "+quantise:samples=32");
             assert_int_equal(coded.count, 2);
-            assert_string_equal(coded.items[0].name, "m-slim-50-int8");
+            assert_string_equal(coded.items[0].name, "net-slim-50-int8");
         }
         assert_int_equal(unlink(path), 0);
         test_job_done(&t);
