@@ -33,6 +33,7 @@ static void catch_signals(void)
     (void)sigaction(SIGTERM, &action, NULL);
     action.sa_handler = SIG_IGN; /* a closed pipe is an error of a write, not the end */
     (void)sigaction(SIGPIPE, &action, NULL);
+    (void)sigaction(SIGXFSZ, &action, NULL); /* so is a file that may not grow */
 }
 
 static const es_verb *find_verb(const char *name)

@@ -165,6 +165,7 @@ struct es_gateway {
     es_request_log *log;    /* NULL: none */
     bool stopped;
     struct es_gateway_clerk *clerk;
+    bool unkept; /* the routes followed are not on the disk; the clerk's, who tells it too */
 };
 
 /* ---- gateway_clerk.c ---- */

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <malloc.h>
 
-enum { WAITING_MAX = 16 };
+enum { WAITING_MAX = 16, KEEP_AGAIN_MS = 1000 };
 static const size_t TABLE_BYTES_MAX = (size_t)1 << 30;
 static const size_t LARGE_BYTES = (size_t)4 << 20;
 static const size_t ANSWER_BYTES_MAX = (size_t)256 << 20;
@@ -31,6 +31,7 @@ typedef struct es_gateway_clerk {
     bool runs;
     es_queue *errands;
     es_gateway_routes *now; /* what loops follow; the clerk's */
+    int64_t keep_again_ns;  /* while gateway->unkept */
     pthread_mutex_t lock;   /* guards loops_left */
     pthread_cond_t adopted;
     uint32_t loops_left;
@@ -132,6 +133,20 @@ static es_status keep(const es_gateway *gateway, const es_serve_routes *routes, 
     return status;
 }
 
+/* Once the disk has room again; tried when somebody asks for something, as controllers do. */
+static void keep_again(es_gateway_clerk *clerk)
+{
+    es_gateway *gateway = clerk->gateway;
+    int64_t now_ns = es_clock_now_ns(gateway->clock);
+    if (!gateway->unkept || now_ns < clerk->keep_again_ns)
+        return;
+    gateway->unkept = keep(gateway, clerk->now->table->routes, NULL) != ES_OK;
+    clerk->keep_again_ns = now_ns + KEEP_AGAIN_MS * ES_NS_PER_MS;
+    if (!gateway->unkept)
+        es_log(ES_LOG_INFO, "gateway", "routes are kept again, generation=%lld",
+               (long long)clerk->now->table->routes->generation);
+}
+
 /* ---- PUT ---- */
 
 static void answer_taken(es_http_request *request, const es_serve_routes *routes, bool kept,
@@ -189,6 +204,7 @@ static void take_table(es_gateway_clerk *clerk, es_http_request *request, es_ser
         es_http_answer_fail(request, &err);
         return;
     }
+    clerk->gateway->unkept = !kept;
     es_log(ES_LOG_INFO, "gateway", "follows routes generation=%lld classes=%zu",
            (long long)table->routes->generation, table->routes->class_count);
     answer_taken(request, table->routes, kept, es_error_text(&why));
@@ -346,6 +362,7 @@ static void *run(void *context)
         errand *e = es_queue_pop(clerk->errands);
         if (e == NULL)
             return NULL;
+        keep_again(clerk);
         if (e->request != NULL)
             e->run(clerk, e->request);
         es_gateway_view_free(e->view);

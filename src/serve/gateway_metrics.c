@@ -238,6 +238,15 @@ static void put_gateway(es_gateway *gateway, es_text *out)
     put_int(out, "estran_routes_generation", NULL, 0,
             views[0] != NULL ? (uint64_t)views[0]->routes->table->routes->generation : 0);
     es_gateway_views_release(gateway);
+    es_exposition_family(out, "estran_routes_kept", "gauge",
+                         "1: the routes followed are on the disk; 0: that failed.");
+    put_int(out, "estran_routes_kept", NULL, 0, !gateway->unkept);
+    if (gateway->log != NULL) {
+        es_exposition_family(out, "estran_request_log_dropped_total", "counter",
+                             "Lines that the request log could not write.");
+        put_int(out, "estran_request_log_dropped_total", NULL, 0,
+                es_request_log_dropped(gateway->log));
+    }
     es_exposition_family(out, "estran_pending_requests", "gauge", "Requests under way.");
     put_int(out, "estran_pending_requests", NULL, 0, under_way);
     es_exposition_family(out, "estran_decision_duration_seconds", "summary", "Choosing an option.");

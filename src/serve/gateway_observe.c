@@ -124,6 +124,7 @@ static void write_head(es_json *json, const es_gateway *gateway,
                        es_s_from_ns(es_clock_now_ns(gateway->clock) - gateway->start_ns));
     es_json_put_int(json, "generation",
                     views[0] != NULL ? views[0]->routes->table->routes->generation : 0);
+    es_json_put_bool(json, "kept", !gateway->unkept);
     es_json_put_int(json, "under_way", (int64_t)under_way);
     es_json_put_int(json, "stray", (int64_t)stray);
     write_draining(json, gateway);

@@ -97,6 +97,8 @@ void es_gateway_page_write(es_gateway *gateway, es_text *out)
         const es_serve_routes *routes = views[0]->routes->table->routes;
         es_text_format(out, "Follows generation %lld of ", (long long)routes->generation);
         put_words(out, routes->plan);
+        if (gateway->unkept)
+            es_text_append(out, ", which cannot be written to its disk");
         es_text_format(out,
                        ": %zu classes.</p><table><thead><tr><th>task<th>at<th>arrived"
                        "<th>answered<th>partial<th>refused<th>wrong<th>failed<th>p50 ms"

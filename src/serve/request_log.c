@@ -14,39 +14,80 @@ enum { WAITING_BYTES_MAX = 8 << 20, FLUSH_MS = 200 };
 
 struct es_request_log {
     int fd;
+    bool torn;     /* the file ends within a line; with the next one, the writing thread's */
+    int reason;    /* errno of the last failure */
+    uint64_t lost; /* since it was said; 0: all are written */
     pthread_t thread;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t work;  /* much waits, or it is over */
     es_text waiting;      /* lines */
-    uint64_t lines;       /* in waiting */
     uint64_t dropped;
-    bool closing, complained;
+    bool closing;
 };
 
 /* ---- writing ---- */
 
-static bool write_all(int fd, const char *bytes, size_t size)
+/* How much could be written. */
+static size_t write_some(int fd, const char *bytes, size_t size)
 {
-    while (size > 0) {
-        ssize_t written = write(fd, bytes, size);
+    size_t done = 0;
+    while (done < size) {
+        ssize_t written = write(fd, bytes + done, size - done);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
-            return false;
-        bytes += written;
-        size -= (size_t)written;
+            break;
+        done += (size_t)written;
     }
-    return true;
+    return done;
 }
 
-/* A full disk costs lines, not requests. */
-static void note_failure(es_request_log *log, uint64_t lines)
+static uint64_t count_lines(const char *bytes, size_t size)
 {
-    log->dropped += lines;
-    if (!log->complained)
-        es_log(ES_LOG_WARNING, "serve", "request log: cannot write, lines are dropped (errno %d)",
-               errno);
-    log->complained = true;
+    uint64_t count = 0;
+    for (const char *at = bytes; (at = memchr(at, '\n', size - (size_t)(at - bytes))) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* A line of which only the beginning found room is taken back, so that what follows can be read:
+ * ours is the only end of the file. Where there is none to cut (a pipe), it is ended. */
+static void cut_torn_line(es_request_log *log, const char *bytes, size_t done)
+{
+    size_t torn = 0;
+    while (torn < done && bytes[done - torn - 1] != '\n')
+        torn++;
+    off_t end = torn > 0 ? lseek(log->fd, 0, SEEK_END) : -1;
+    log->torn = torn > 0 && (end < (off_t)torn || ftruncate(log->fd, end - (off_t)torn) != 0);
+}
+
+/* A full disk costs lines, not requests. Gives the lines that were lost. */
+static uint64_t write_lines(es_request_log *log, const char *bytes, size_t size)
+{
+    if (log->torn && size > 0 && write_some(log->fd, "\n", 1) == 1)
+        log->torn = false;
+    errno = 0;
+    size_t done = log->torn ? 0 : write_some(log->fd, bytes, size);
+    if (done == size)
+        return 0;
+    log->reason = errno;
+    cut_torn_line(log, bytes, done);
+    return count_lines(bytes, size) - count_lines(bytes, done);
+}
+
+/* Said when it begins and when it is over, however many lines that were. */
+static void note_lost(es_request_log *log, uint64_t lost, bool wrote)
+{
+    char reason[128] = "";
+    log->dropped += lost;
+    if (lost > 0 && log->lost == 0 && strerror_r(log->reason, reason, sizeof reason) == 0)
+        es_log(ES_LOG_WARNING, "serve", "request log: lines are dropped: %s", reason);
+    log->lost += lost;
+    if (lost > 0 || log->lost == 0 || !wrote)
+        return;
+    es_log(ES_LOG_INFO, "serve", "request log: lines are written again, %llu were dropped",
+           (unsigned long long)log->lost);
+    log->lost = 0;
 }
 
 static void *work(void *context)
@@ -65,16 +106,14 @@ static void *work(void *context)
             (void)pthread_cond_timedwait(&log->work, &log->lock, &when);
         }
         es_text full = log->waiting;
-        uint64_t lines = log->lines;
         log->waiting = out;
-        log->lines = 0;
         (void)pthread_mutex_unlock(&log->lock);
-        bool good = write_all(log->fd, es_text_get(&full), full.size);
+        bool wrote = full.size > 0;
+        uint64_t lost = write_lines(log, es_text_get(&full), full.size);
         es_text_clear(&full);
         out = full;
         (void)pthread_mutex_lock(&log->lock);
-        if (!good)
-            note_failure(log, lines);
+        note_lost(log, lost, wrote);
     }
     (void)pthread_mutex_unlock(&log->lock);
     es_text_done(&out);
@@ -129,9 +168,7 @@ void es_request_log_add(es_request_log *log, const es_request_line *line)
     (void)pthread_mutex_lock(&log->lock);
     size_t before = log->waiting.size;
     put_line(&log->waiting, line);
-    if (es_text_status(&log->waiting, NULL) == ES_OK) {
-        log->lines++;
-    } else { /* back to whole lines */
+    if (es_text_status(&log->waiting, NULL) != ES_OK) { /* back to whole lines */
         log->waiting.size = before;
         log->waiting.status = ES_OK;
         log->dropped++;

@@ -2,7 +2,8 @@
  * request_log, private to serve: one JSON line per request, written by a thread of its own so that
  * a slow disk delays nobody. `estran simulate` replays it as a trace (format requests).
  *
- * Lines wait in memory up to a bound; beyond it they are dropped and counted.
+ * Lines wait in memory up to a bound; beyond it they are dropped and counted, as are those that a
+ * full disk refuses. The file holds whole lines whatever happens.
  */
 #ifndef ES_SERVE_REQUEST_LOG_H
 #define ES_SERVE_REQUEST_LOG_H

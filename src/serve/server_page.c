@@ -104,6 +104,10 @@ static void put_page(es_text *out, es_server *server, const es_server_listing *a
                    phases[atomic_load(&server->phase)],
                    es_s_from_ns(es_clock_now_ns(server->clock) - server->start_ns),
                    (double)es_server_memory_bytes() / (1 << 20), total.energy_j, total.source);
+    uint64_t dropped = server->log != NULL ? es_request_log_dropped(server->log) : 0;
+    if (dropped > 0)
+        es_text_format(out, "<p>The request log could not write %llu lines.</p>",
+                       (unsigned long long)dropped);
     es_text_append(out, "<table><tr><th>model</th><th>state</th><th>answered</th><th>failed</th>"
                         "<th>waiting</th><th>latency</th><th>run</th><th>rows/run</th>"
                         "<th>energy</th><th>CO2e</th></tr>");

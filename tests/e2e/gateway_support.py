@@ -19,16 +19,21 @@ FIGURES = {"quality": 0.9, "energy_j": 0.01, "carbon_gco2e": 1e-6}
 
 
 class Process:
-    """One estran process that says 'ready PORT'; killed, it can start again on the same port."""
+    """One estran process that says 'ready PORT'; killed, it can start again on the same port.
+    prefix: what starts it, words of a command; talk: warnings go to stderr, which end() gives."""
 
-    def __init__(self, *words):
+    def __init__(self, *words, prefix=(), talk=False, environment=None):
         self.words = [str(word) for word in words]
+        self.prefix, self.talk = [*map(str, prefix)], talk
+        self.environment = {**os.environ, **(environment or {})}
         self.process, self.port = None, 0
 
     def start(self):
         words = [word.replace("127.0.0.1:0", f"127.0.0.1:{self.port}") for word in self.words]
-        self.process = subprocess.Popen([str(ESTRAN), *words, "--quiet"], text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        words += [] if self.talk else ["--quiet"]
+        self.process = subprocess.Popen([*self.prefix, str(ESTRAN), *words], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env=self.environment)
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
             raise AssertionError(f"{words}: no ready line but '{line}': {self.process.stderr.read()}")
@@ -37,7 +42,7 @@ class Process:
 
     def end(self, how=signal.SIGTERM):
         if self.process is None:
-            return
+            return ""
         self.process.send_signal(how)
         code = self.process.wait(timeout=60)
         said = self.process.stderr.read()
@@ -46,6 +51,7 @@ class Process:
         self.process = None
         if how == signal.SIGTERM and (code != 0 or "ERROR" in said):
             raise AssertionError(f"{self.words[0]} ended with {code}: {said}")
+        return said
 
     def kill(self):
         self.end(signal.SIGKILL)
