@@ -1,6 +1,6 @@
 /* estran bench-serve: an open-loop load on any server of the Open Inference Protocol. */
 #include "cli/cli.h"
-#include "serve/serve.h"
+#include "load/load.h"
 
 typedef struct options {
     const char *model, *model_version;

@@ -1,6 +1,7 @@
 /* estran controller: keeps nodes and gateways on the plan. */
 #include "cli/cli.h"
 #include "cli/listen.h"
+#include "control/control.h"
 #include "scenario/scenario.h"
 
 typedef struct options {

@@ -1,5 +1,7 @@
 /* estran gateway: clients ask for tasks over the Open Inference Protocol; it knows who solves them.
  */
+#include "gateway/gateway.h"
+
 #include "cli/cli.h"
 #include "cli/listen.h"
 

@@ -5,7 +5,7 @@
 #define ES_CLI_LISTEN_H
 
 #include "cli/cli.h"
-#include "serve/serve.h"
+#include "route/route.h"
 
 /* "ADDRESS:PORT" of --listen. */
 es_status es_cli_listen(es_cli *cli, const char *listen, const char **out_address,

@@ -227,9 +227,9 @@ es_status es_nn_seal(es_nn *nn, es_error *err) ES_MUST_CHECK;
  */
 es_status es_nn_fold(es_nn *nn, es_error *err) ES_MUST_CHECK;
 
-/* The part that computes `to` from `from` (layers): from becomes the input, under its name, `to` the
- * only output. For splits, heads and tails. ES_ERR_ARG when `to` needs something else than `from`,
- * or is `from`. */
+/* The part that computes `to` from `from` (layers): from becomes the input, under its name, `to`
+ * the only output. For splits, heads and tails. ES_ERR_ARG when `to` needs something else than
+ * `from`, or is `from`. */
 es_status es_nn_part(es_arena *arena, const es_nn *nn, es_nn_id from, es_nn_id to, es_nn **out_nn,
                      es_error *err) ES_MUST_CHECK;
 

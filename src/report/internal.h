@@ -189,7 +189,8 @@ void es_draw_topology(const es_report *report, es_text *out);
 
 /* ---- page.c, style.c ---- */
 
-/* From the first byte of a page to the start of its body. what: behind the title, "" for nothing. */
+/* From the first byte of a page to the start of its body. what: behind the title, "" for nothing.
+ */
 void es_page_open(const char *title, const char *what, es_text *out);
 void es_page_comparison(const es_report *report, es_text *out);
 void es_page_details(const es_report *report, es_text *out);

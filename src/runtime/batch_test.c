@@ -435,7 +435,7 @@ static void a_job_runs_here_when_that_pays(void **state)
     batcher = batcher_of(open_add(all, -1), opts);
     assert_false(runs_here(batcher, 50 * us));  /* too long */
     assert_false(runs_here(batcher, 200 * us)); /* comes right behind the last one */
-    for (int i = 0; i < 2; i++) { /* one rest may be a pause of the machine */
+    for (int i = 0; i < 2; i++) {               /* one rest may be a pause of the machine */
         clock.time_ns += 1000 * us;
         assert_false(runs_here(batcher, 200 * us));
     }

@@ -1,9 +1,10 @@
 /*
  * scenario, private: what the parts of the reader share while a document is turned into a scenario.
  *
- * Order: include (lists of other files), places (kinds, nodes, links), catalogue (tasks, segments, pipelines), wishes (demand,
- * objective, constraints), services (the table), check (can everything be served). All texts are
- * copied into the scenario's arena; the document tree lives in scratch and goes after reading.
+ * Order: include (lists of other files), places (kinds, nodes, links), catalogue (tasks, segments,
+ * pipelines), wishes (demand, objective, constraints), services (the table), check (can everything
+ * be served). All texts are copied into the scenario's arena; the document tree lives in scratch
+ * and goes after reading.
  */
 #ifndef ES_SCENARIO_INTERNAL_H
 #define ES_SCENARIO_INTERNAL_H
@@ -66,8 +67,8 @@ typedef struct es_on {
 } es_on;
 
 typedef struct es_reader {
-    es_arena *arena;   /* the scenario's */
-    es_arena *scratch; /* for as long as reading takes */
+    es_arena *arena;    /* the scenario's */
+    es_arena *scratch;  /* for as long as reading takes */
     const char *file;   /* the scenario's; values of included files have another */
     const char *folder; /* of that one */
     es_scenario *scenario;

@@ -215,19 +215,19 @@ es_status es_schedule_from_scenario(es_arena *arena, const es_scenario *scenario
 /* A schedule that running nodes can follow, request by request. */
 typedef struct es_schedule_execution {
     const es_plan *plan;        /* hosts what is used; shares are the schedule's counts */
-    const uint32_t *first_task; /* [class_count + 1]: request q of class c is task first_task[c] + q,
-                                   as a run with the same seed draws them */
+    const uint32_t *first_task; /* [class_count + 1]: request q of class c is task first_task[c] +
+                                   q, as a run with the same seed draws them */
     const size_t *routings;     /* [task_count] of the plan; SIZE_MAX: it does not run */
-    const double *leaves_s;     /* [task_count] when it must leave its origin so that it is at its node
-                                   when it starts, behind all that start there before; NAN: it does
-                                   not run */
-    const uint32_t *turns;      /* [task_count] 1, 2, ... in order of starts on one node; 0: none */
+    const double *leaves_s; /* [task_count] when it must leave its origin so that it is at its node
+                               when it starts, behind all that start there before; NAN: it does
+                               not run */
+    const uint32_t *turns;  /* [task_count] 1, 2, ... in order of starts on one node; 0: none */
 } es_schedule_execution;
 
-/* tasks and machines: of es_schedule_from_scenario; schedule: of them, discrete. A request takes the
- * machine's node and the variant of its quality. With leaves_s and turns its node serves it in the
- * schedule's order and not before its start_s; what overruns pushes back what follows. Transfers are
- * those of idle links. ES_ERR_ARG: work between variants. */
+/* tasks and machines: of es_schedule_from_scenario; schedule: of them, discrete. A request takes
+ * the machine's node and the variant of its quality. With leaves_s and turns its node serves it in
+ * the schedule's order and not before its start_s; what overruns pushes back what follows.
+ * Transfers are those of idle links. ES_ERR_ARG: work between variants. */
 es_status es_schedule_execution_make(es_arena *arena, const es_scenario *scenario,
                                      const es_tasks *tasks, const es_machines *machines,
                                      const es_schedule *schedule, es_schedule_execution *out,

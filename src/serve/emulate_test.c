@@ -1,8 +1,7 @@
 /* Emulated links and machines hold what they promise: 0.3 ms of latency, 3 % of bandwidth. What two
  * processes cost on this machine is measured beside and taken off. */
-#include "hop.h"
 #include "nodes.h"
-#include "pipeline.h"
+#include "route/route.h"
 
 #include <math.h>
 

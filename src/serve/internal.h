@@ -15,25 +15,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* ---- link emulator: store and forward over one directed link ---- */
-
-typedef struct es_link_emulator {
-    int64_t latency_ns;
-    double ns_per_byte;
-    int64_t free_ns;      /* when the last byte enqueued so far will have left */
-    double free_fraction; /* part of a nanosecond beyond free_ns, so that nothing drifts */
-} es_link_emulator;
-
-/* latency_ns >= 0, bandwidth_bps > 0. */
-es_link_emulator es_link_emulator_make(int64_t latency_ns, double bandwidth_bps);
-
-/* When `bytes` (>= 0) handed over at now_ns arrive at the other end: they leave one after the
- * other, then travel. Never decreasing from call to call; saturates far in the future. */
-int64_t es_link_emulator_enqueue(es_link_emulator *link, int64_t now_ns, double bytes);
-
-/* Bytes that wait to leave, or are leaving, at now_ns. */
-double es_link_emulator_backlog_bytes(const es_link_emulator *link, int64_t now_ns);
-
 /* ---- frames ---- */
 
 typedef enum es_frame_type {

@@ -6,14 +6,12 @@
 #ifndef ES_SERVE_SERVER_H
 #define ES_SERVE_SERVER_H
 
-#include "hop.h"
 #include "http/http.h"
 #include "joules.h"
-#include "oip.h"
+#include "oip/oip.h"
 #include "repository.h"
-#include "request_log.h"
 #include "response_cache.h"
-#include "routes.h"
+#include "route/route.h"
 #include "serve.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* The answer to an inference: which outputs, in which form, and what it cost. */
 #include "base/clock.h"
-#include "pipeline.h"
+#include "route/route.h"
 #include "server.h"
 
 #include <math.h>

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "es_bench.h"
 #include "http/testing/http_bench_client.h"
-#include "oip.h"
+#include "oip/oip.h"
 #include "runtime/testing/tiny_model.h"
 #include "serve.h"
 

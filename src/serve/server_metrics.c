@@ -1,7 +1,7 @@
 /* GET /metrics: our names, and Triton's behind a switch. One family after the other, each over all
  * models, as the format wants it. */
 #include "base/clock.h"
-#include "exposition.h"
+#include "base/exposition.h"
 #include "server.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* Whom a node may send requests to: told by the controller, sealed, counted, swapped as a whole.
  * Requests hold the ones they were sent by. */
 #include "base/clock.h"
-#include "hop.h"
 #include "internal.h"
+#include "route/route.h"
 #include "server.h"
 
 #include <math.h>

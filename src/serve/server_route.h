@@ -5,8 +5,7 @@
 #ifndef ES_SERVE_SERVER_ROUTE_H
 #define ES_SERVE_SERVER_ROUTE_H
 
-#include "hop.h"
-#include "pipeline.h"
+#include "route/route.h"
 #include "server.h"
 
 enum { ES_SERVER_DIGITS_SIZE = 24 };

@@ -2,7 +2,7 @@
  */
 #include "base/rng.h"
 #include "nodes.h"
-#include "pipeline.h"
+#include "route/route.h"
 
 #include <math.h>
 #include <sched.h>

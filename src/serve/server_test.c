@@ -2,7 +2,7 @@
  * form of the protocol, also when requests are joined. */
 #include "es_test.h"
 #include "http/http.h"
-#include "oip.h"
+#include "oip/oip.h"
 #include "runtime/testing/real_models.h"
 #include "runtime/testing/tensor_file.h"
 #include "serve.h"

@@ -1,5 +1,5 @@
 #include "node_internal.h"
-#include "pipeline.h"
+#include "route/route.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Leave or go on, what is shipped, and how long the emulated machine takes: without sessions. */
 #include "es_test.h"
 #include "node_internal.h"
-#include "pipeline.h"
+#include "route/route.h"
 
 #include <math.h>
 #include <string.h>

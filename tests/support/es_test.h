@@ -7,13 +7,13 @@
 #include "base/status.h"
 
 /* clang-format off: cmocka.h wants the others before it */
+#include <cmocka.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
-#include <cmocka.h>
 /* clang-format on */
 
 /* Path of a file or folder of the shared real data, or NULL after saying that it is absent; the

@@ -1,7 +1,7 @@
 #include "nodes.h"
 
 #include "base/file.h"
-#include "serve/routes.h"
+#include "route/route.h"
 #include "tiny_onnx.h"
 
 enum { HIDDEN = 32 };

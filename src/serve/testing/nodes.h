@@ -7,7 +7,7 @@
 
 #include "es_test.h"
 #include "http/http.h"
-#include "serve/oip.h"
+#include "oip/oip.h"
 #include "serve/serve.h"
 
 enum { NODES_MAX = 3, NODES_WIDTH = 64, NODES_CLASSES = 8 };
