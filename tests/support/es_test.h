@@ -6,14 +6,15 @@
 
 #include "base/status.h"
 
-/* clang-format off: cmocka.h wants the others before it */
-#include <cmocka.h>
+/* cmocka.h wants the others before it. */
+/* clang-format off */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
+#include <cmocka.h>
 /* clang-format on */
 
 /* Path of a file or folder of the shared real data, or NULL after saying that it is absent; the

@@ -1,6 +1,6 @@
 /* A disk that is full in the middle of a line: whole lines are kept, the others counted. */
 #include "es_test.h"
-#include "serve/request_log.h"
+#include "request_log.h"
 
 #include <poll.h>
 #include <signal.h>
