@@ -59,6 +59,9 @@ void es_memory_trim(void);
 uint64_t es_memory_resident_bytes(void);
 uint64_t es_memory_peak_bytes(void);
 void es_memory_peak_reset(void); /* no effect where the kernel does not offer it */
+/* Bytes that this process may still take, by what the machine has, its control groups and its limit
+ * on addresses say; UINT64_MAX when nothing says. root: where proc and sys are, "" this machine's. */
+uint64_t es_memory_room_bytes(const char *root);
 
 /* Names of this machine and its processor, in the arena; never NULL unless the arena is full. */
 char *es_host_name(es_arena *arena);

