@@ -358,6 +358,14 @@ def show(table):
         print(f"  {row['what']:<{width}} {row['value']:12.5g} ± {row['sd']:<8.3g} {row['unit']:<7} {target:<15} {bench.judge(row)}")
 
 
+def about(row, maker):
+    """Where figures come from: machine, commit that the program was built from, its digest, the recipe."""
+    meta = bench.machine_and_commit(maker.program.parent) | {"program": maker.digest}
+    step = "exits" if row == "certificates" else row
+    meta["made"] = f"{step}: {recipes[step]}" if step in recipes else " ".join(["train", *training])
+    return meta | {"times": "ratios, both measured in turn beside other work on the machine"}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", help=" ".join(rows) + "; all when none is named")
@@ -374,13 +382,13 @@ def main():
     if unknown := [row for row in wanted if row not in rows]:
         sys.exit(f"no row '{unknown[0]}'; there are {', '.join(rows)}")
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    maker = Maker(chosen.program, chosen.folder, chosen.limit)
+    maker = Maker(chosen.program.resolve(), chosen.folder, chosen.limit)
     results = make(maker, wanted, chosen.seeds.split(","), chosen.jobs)
     bench.out.mkdir(parents=True, exist_ok=True)
     for row, table in results.items():
         print(f"{row}, Fashion-MNIST, {len(chosen.seeds.split(','))} seeds: mean ± sd")
         show(table)
-        for name, what in ((f"accuracy-{row}.json", table), (f"accuracy-{row}.meta.json", bench.machine_and_commit())):
+        for name, what in ((f"accuracy-{row}.json", table), (f"accuracy-{row}.meta.json", about(row, maker))):
             (bench.out / name).write_text(json.dumps(what, indent=2) + "\n")
             if chosen.record:
                 shutil.copy(bench.out / name, root / "bench" / "results" / name)

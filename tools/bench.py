@@ -22,8 +22,8 @@ def cpu():
     return platform.machine()
 
 
-def run(*command):
-    return subprocess.run(command, cwd=root, check=True, text=True, stdout=subprocess.PIPE).stdout
+def run(*command, folder=root):
+    return subprocess.run(command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def programs():
@@ -40,11 +40,11 @@ def judge(row):
     return "ok" if good else "MISSED"
 
 
-def machine_and_commit():
+def machine_and_commit(folder=root):
     return {
         "machine": f"{platform.system()} {platform.machine()}, {cpu()}",
-        "commit": run("git", "rev-parse", "--short", "HEAD").strip()
-        + ("+changes" if run("git", "status", "--porcelain", "-uno").strip() else ""),
+        "commit": run("git", "rev-parse", "--short", "HEAD", folder=folder).strip()
+        + ("+changes" if run("git", "status", "--porcelain", "-uno", folder=folder).strip() else ""),
         "build": "release",
     }
 
