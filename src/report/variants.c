@@ -231,6 +231,74 @@ static void put_table(const entries *all, es_text *out)
     es_text_append(out, "</tbody></table></div>\n");
 }
 
+/* ---- stages ---- */
+
+/* Share of requests that come to a stage, and from which confidence on they leave there. */
+static void put_reach(const es_variant *v, const es_pipeline_measure *m, size_t p, size_t k,
+                      es_text *out)
+{
+    double threshold = v->pipelines[p].thresholds[k];
+    char number[ES_NUMBER_SIZE];
+    es_text_format(out, "<td class=\"n\">%s", es_show_number(100 * m->reach[k], number));
+    if (v->stages[k].exit && threshold <= 1)
+        es_text_format(out, "<small>leave from %.1f %%</small>", 100 * threshold);
+    else if (v->stages[k].exit)
+        es_text_append(out, "<small>all go on</small>");
+    es_text_append(out, "</td>");
+}
+
+static void put_stage(const es_variant *v, const es_variant_measure *m, size_t k, es_text *out)
+{
+    const es_stage_measure *stage = &m->stages[k];
+    es_text_format(out, "<tr><th>%zu</th>", k + 1);
+    put_number(out, 100 * stage->accuracy);
+    put_number(out, stage->macs >= 0 ? 1e-6 * (double)stage->macs : (double)NAN);
+    put_number(out, stage->latency.ms_p50);
+    put_number(out, 1e-3 * (double)stage->file_bytes);
+    if (stage->forward_bytes > 0)
+        es_text_format(out, "<td class=\"n\">%zu</td>", stage->forward_bytes);
+    else
+        es_text_append(out, "<td class=\"n\">" ES_DASH "</td>");
+    for (size_t p = 0; p < v->pipeline_count; p++)
+        put_reach(v, &m->pipelines[p], p, k, out);
+    es_text_append(out, "</tr>\n");
+}
+
+static void put_stages_of(const es_variant *v, const es_variant_measure *m, es_text *out)
+{
+    es_text_append(out, "<h3>");
+    es_put_html(out, v->name, 0);
+    es_text_append(out, "</h3>\n<div class=\"scroll\"><table><thead><tr><th>Stage</th>"
+                        "<th class=\"n\">Its answers right, %</th><th class=\"n\">MACs, M</th>"
+                        "<th class=\"n\">Time, ms</th><th class=\"n\">Model, kB</th>"
+                        "<th class=\"n\">Sends on, bytes</th>");
+    for (size_t p = 0; p < v->pipeline_count; p++) {
+        const char *suffix = v->pipelines[p].suffix;
+        es_text_append(out, "<th class=\"n\">");
+        es_put_html(out, suffix[0] == '-' ? suffix + 1 : suffix[0] != '\0' ? suffix : "all", 0);
+        es_text_append(out, ", % come</th>");
+    }
+    es_text_append(out, "</tr></thead>\n<tbody>\n");
+    for (size_t k = 0; k < v->stage_count; k++)
+        put_stage(v, m, k, out);
+    es_text_append(out, "</tbody></table></div>\n");
+}
+
+static void put_stages(const es_variants_told *told, es_text *out)
+{
+    bool opened = false;
+    for (size_t i = 0; i < told->count; i++) {
+        if (told->variants[i].stage_count <= 1)
+            continue;
+        if (!opened)
+            es_text_append(out, "<h2>Stages</h2>\n<p class=\"hint\">What each stage does by "
+                                "itself; then, for each way to use them, how many requests come to "
+                                "it, and how sure its answer must be to be taken.</p>\n");
+        opened = true;
+        put_stages_of(&told->variants[i], &told->measures[i], out);
+    }
+}
+
 static void put_recipes(const es_variants_told *told, es_text *out)
 {
     es_text_append(out, "<h2>Recipes</h2>\n<dl>\n");
@@ -296,6 +364,7 @@ void es_report_variants_html(const es_variants_told *told, const char *made_by, 
         put_plane(&all, (cost)what, out);
     es_text_append(out, "</div>\n");
     put_table(&all, out);
+    put_stages(told, out);
     put_recipes(told, out);
     put_notes(told, out);
     es_text_append(out, "<footer>");

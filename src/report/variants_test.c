@@ -107,6 +107,40 @@ static void every_variant_is_told(void **state)
     es_text_done(&f.page);
 }
 
+static void stages_tell_who_comes_and_leaves(void **state)
+{
+    (void)state;
+    fixture f;
+    make(&f, "m");
+    es_variant *v = &f.variants[3];
+    es_variant_measure *m = &f.measures[3];
+    v->stages[0].exit = true;
+    v->pipelines[0].thresholds[0] = 0.875;
+    v->pipelines[1].thresholds[0] = 2; /* nobody leaves */
+    m->stages[0] = (es_stage_measure){.file_bytes = 20000,
+                                      .macs = 250000,
+                                      .forward_bytes = 98,
+                                      .accuracy = 0.8125,
+                                      .latency = {.ms_p50 = 0.5}};
+    m->stages[1] = (es_stage_measure){.file_bytes = 100000, .macs = -1, .accuracy = 0.9};
+    m->pipelines[0].reach[0] = m->pipelines[1].reach[0] = m->pipelines[1].reach[1] = 1;
+    m->pipelines[0].reach[1] = 0.25;
+    const char *page = draw(&f);
+    static const char *const words[] = {
+        "<h2>Stages</h2>", "<h3>m-exits</h3>", "1pt, % come</th>",
+        "<tr><th>1</th><td class=\"n\">81.2</td><td class=\"n\">0.250</td>"
+        "<td class=\"n\">0.500</td><td class=\"n\">20.0</td><td class=\"n\">98</td>"
+        "<td class=\"n\">100<small>leave from 87.5 %</small></td>"
+        "<td class=\"n\">100<small>all go on</small></td></tr>",
+        "<td class=\"n\">25.0</td><td class=\"n\">100</td></tr>"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strstr(page, words[i]) == NULL)
+            fail_msg("'%s' is missing in %s", words[i], strstr(page, "<h2>Stages"));
+    v->stage_count = 1;
+    assert_null(strstr(draw(&f), "<h2>Stages</h2>"));
+    es_text_done(&f.page);
+}
+
 static void the_summary_names_the_best(void **state)
 {
     (void)state;
@@ -152,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_variant_is_told),
+        cmocka_unit_test(stages_tell_who_comes_and_leaves),
         cmocka_unit_test(the_summary_names_the_best),
         cmocka_unit_test(without_labels_and_with_joules),
     };
