@@ -27,6 +27,13 @@ es_clock *es_clock_system(void)
     return &clock;
 }
 
+int64_t es_clock_thread_ns(void)
+{
+    struct timespec used;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used); /* cannot fail with this clock */
+    return (int64_t)used.tv_sec * ES_NS_PER_S + used.tv_nsec;
+}
+
 static int64_t manual_now_ns(es_clock *clock)
 {
     return ((es_clock_manual *)clock)->time_ns;

@@ -31,6 +31,7 @@ typedef struct es_clock_manual {
 void es_clock_manual_init(es_clock_manual *manual, int64_t start_ns);
 
 int64_t es_clock_now_ns(es_clock *clock);
+int64_t es_clock_thread_ns(void); /* processor time that the calling thread has used */
 void es_clock_sleep_until_ns(es_clock *clock, int64_t when_ns);
 
 /* Seconds to nanoseconds, rounded to nearest, clamped to the range of int64_t. */

@@ -41,6 +41,7 @@ typedef struct options {
     const char *peer_key;
     bool emulate;
     double slowdown;
+    int64_t processors;
 } options;
 
 static const es_option rows[] = {
@@ -247,6 +248,15 @@ static const es_option rows[] = {
      .min = 1,
      .max = 1e6,
      .help = "with --emulate: a machine so many times slower than this one"},
+    {.name = "processors",
+     .type = ES_OPTION_INT,
+     .offset = offsetof(options, processors),
+     .value = "N",
+     .fallback = "0",
+     .min = 0,
+     .max = 64,
+     .help = "with --emulate: runs of all models at the same time, in the order of requests; 0: "
+             "each model for itself"},
 };
 
 /* ---- serving a folder ---- */
@@ -306,6 +316,7 @@ static es_status serve_repository(es_cli *cli, const options *chosen, es_error *
     opts.peer_key_file = chosen->peer_key;
     opts.emulate = chosen->emulate;
     opts.slowdown = chosen->slowdown;
+    opts.processors = (uint32_t)chosen->processors;
     ES_TRY(es_cli_token(cli, chosen->peer_token, &opts.peer_token, err));
     if (chosen->carbon >= 0)
         opts.carbon_g_per_kwh = chosen->carbon;

@@ -21,16 +21,19 @@ void es_hop_link_init(es_hop_link *link, const es_serve_peer *peer, bool emulate
 {
     (void)pthread_mutex_init(&link->lock, NULL); /* default attributes: cannot fail */
     link->emulated = emulate && (peer->latency_s > 0 || isfinite(peer->bandwidth_bps));
+    link->one_way = emulate && peer->one_way;
     if (!link->emulated)
         return;
     int64_t latency_ns = es_ns_from_s(peer->latency_s);
     double bandwidth_bps = isfinite(peer->bandwidth_bps) ? peer->bandwidth_bps : BANDWIDTH_NONE_BPS;
-    link->there = link->back = es_link_emulator_make(latency_ns, bandwidth_bps);
+    link->there = link->back =
+        es_link_emulator_make(latency_ns, bandwidth_bps, peer->relay_s_per_bit);
     if (before == NULL || !before->emulated)
         return;
     (void)pthread_mutex_lock(&before->lock);
     if (before->there.latency_ns == latency_ns &&
-        same_number(before->there.ns_per_byte, link->there.ns_per_byte)) {
+        same_number(before->there.ns_per_byte, link->there.ns_per_byte) &&
+        same_number(before->there.relay_ns_per_byte, link->there.relay_ns_per_byte)) {
         link->there = before->there;
         link->back = before->back;
     }

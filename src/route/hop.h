@@ -18,6 +18,7 @@ enum { ES_HOP_HEADERS_MAX = 12 };
 
 typedef struct es_hop_link {
     bool emulated;        /* false: messages are there when they are there */
+    bool one_way;         /* answers are passed back at once */
     pthread_mutex_t lock; /* guards the emulators */
     es_link_emulator there, back;
 } es_hop_link;

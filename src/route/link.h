@@ -12,10 +12,15 @@ typedef struct es_link_emulator {
     double ns_per_byte;
     int64_t free_ns;      /* when the last byte enqueued so far will have left */
     double free_fraction; /* part of a nanosecond beyond free_ns, so that nothing drifts */
+    double relay_ns_per_byte;
+    int64_t last_ns; /* the latest arrival so far: nothing overtakes */
 } es_link_emulator;
 
-/* latency_ns >= 0, bandwidth_bps > 0. */
-es_link_emulator es_link_emulator_make(int64_t latency_ns, double bandwidth_bps);
+/* A link, or several behind each other as one: latency_ns >= 0 of all; bandwidth_bps > 0 of the
+ * narrowest, before which messages queue; relay_s_per_bit >= 0, what each bit takes in the others,
+ * which store and forward (0: there are none). Exact for messages of one size. */
+es_link_emulator es_link_emulator_make(int64_t latency_ns, double bandwidth_bps,
+                                       double relay_s_per_bit);
 
 /* When `bytes` (>= 0) handed over at now_ns arrive at the other end: they leave one after the
  * other, then travel. Never decreasing from call to call; saturates far in the future. */

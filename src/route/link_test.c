@@ -14,7 +14,7 @@ static void bytes_leave_one_after_the_other(void **state)
     es_clock_manual manual;
     es_clock_manual_init(&manual, 5 * MS);
     /* 8 Mbit/s: one byte per microsecond; 10 ms away */
-    es_link_emulator link = es_link_emulator_make(10 * MS, 8e6);
+    es_link_emulator link = es_link_emulator_make(10 * MS, 8e6, 0);
     int64_t now = es_clock_now_ns(&manual.clock);
     assert_int_equal(es_link_emulator_enqueue(&link, now, 1000), 5 * MS + 1 * MS + 10 * MS);
     assert_int_equal(es_link_emulator_enqueue(&link, now, 2000), 5 * MS + 3 * MS + 10 * MS);
@@ -33,7 +33,7 @@ static void nothing_drifts(void **state)
 {
     (void)state;
     /* 3 bytes per second: a byte takes a third of a second, no whole number of nanoseconds */
-    es_link_emulator link = es_link_emulator_make(0, 24);
+    es_link_emulator link = es_link_emulator_make(0, 24, 0);
     int64_t last = 0;
     for (int i = 0; i < 3000; i++)
         last = es_link_emulator_enqueue(&link, 0, 1);
@@ -43,13 +43,33 @@ static void nothing_drifts(void **state)
 static void extremes_saturate(void **state)
 {
     (void)state;
-    es_link_emulator slow = es_link_emulator_make(INT64_MAX, 1e-6);
+    es_link_emulator slow = es_link_emulator_make(INT64_MAX, 1e-6, 0);
     int64_t first = es_link_emulator_enqueue(&slow, INT64_MAX / 8, 1e15);
     int64_t second = es_link_emulator_enqueue(&slow, INT64_MAX / 8, 1e15);
     assert_true(first > INT64_MAX / 8 && second >= first);
-    es_link_emulator fast = es_link_emulator_make(0, 1e18);
+    es_link_emulator fast = es_link_emulator_make(0, 1e18, 0);
     assert_int_equal(es_link_emulator_enqueue(&fast, 7, 1e6), 7);
     assert_int_equal(es_link_emulator_enqueue(&fast, -5, 1e6), 7); /* time does not go back */
+}
+
+/* 2 and 10 Mbit/s behind each other, both emulated, against the two as one: the same for messages
+ * of one size; of other sizes nothing overtakes. */
+static void links_behind_each_other_are_one(void **state)
+{
+    (void)state;
+    es_link_emulator first = es_link_emulator_make(5 * MS, 2e6, 0);
+    es_link_emulator second = es_link_emulator_make(10 * MS, 10e6, 0);
+    es_link_emulator both = es_link_emulator_make(15 * MS, 2e6, 1 / 10e6);
+    es_rng rng = es_rng_make(es_test_seed(1), 0);
+    int64_t now = 0;
+    for (int i = 0; i < 1000; i++) {
+        now += (int64_t)(es_rng_u64(&rng) % (2 * MS));
+        int64_t middle = es_link_emulator_enqueue(&first, now, 256);
+        int64_t end = es_link_emulator_enqueue(&second, middle, 256);
+        assert_true(llabs(es_link_emulator_enqueue(&both, now, 256) - end) <= 2);
+    }
+    int64_t large = es_link_emulator_enqueue(&both, now, 1e6);
+    assert_true(es_link_emulator_enqueue(&both, now, 1) >= large);
 }
 
 /* Deliveries never overtake, keep the bandwidth over any busy period, and come no earlier than
@@ -62,7 +82,7 @@ static void random_traffic_keeps_the_rules(void **state)
         es_rng rng = es_rng_make(s, 0);
         double bandwidth = pow(10, 3 + 7 * es_rng_double(&rng));
         int64_t latency = (int64_t)es_rng_below(&rng, 50 * (uint64_t)MS);
-        es_link_emulator link = es_link_emulator_make(latency, bandwidth);
+        es_link_emulator link = es_link_emulator_make(latency, bandwidth, 0);
         int64_t now = 0;
         int64_t before = 0;
         double free_s = 0; /* naive */
@@ -85,6 +105,7 @@ int main(void)
         cmocka_unit_test(bytes_leave_one_after_the_other),
         cmocka_unit_test(nothing_drifts),
         cmocka_unit_test(extremes_saturate),
+        cmocka_unit_test(links_behind_each_other_are_one),
         cmocka_unit_test(random_traffic_keeps_the_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

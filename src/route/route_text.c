@@ -17,6 +17,7 @@ const char ES_ROUTE_HEADER[] = "Estran-Route";
 const char ES_STAGES_HEADER[] = "Estran-Stages";
 const char ES_PARTIAL_HEADER[] = "Estran-Partial";
 const char ES_DUE_HEADER[] = "Estran-Due-Ns";
+const char ES_TURN_HEADER[] = "Estran-Turn";
 
 enum { PARAMS_MAX = 8, VALUE_BYTES_MAX = 1024 };
 

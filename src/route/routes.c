@@ -78,7 +78,8 @@ static es_status read_peer(es_arena *arena, const es_doc *map, es_serve_peer *ou
 {
     const char *token = NULL;
     double latency_ms = 0;
-    ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "url", "token", "latency_ms", "bandwidth_bps"));
+    ES_TRY(ES_DOC_EXPECT_KEYS(map, err, "name", "url", "token", "latency_ms", "bandwidth_bps",
+                              "relay_s_per_bit", "one_way"));
     ES_TRY(es_serve_need_name(arena, map, "name", &out->name, err));
     ES_TRY(es_serve_need_url(arena, map, &out->url, err));
     ES_TRY(es_doc_get_text(map, "token", &token, err));
@@ -93,6 +94,9 @@ static es_status read_peer(es_arena *arena, const es_doc *map, es_serve_peer *ou
     ES_TRY(es_doc_get_number(map, "latency_ms", 0, 1e12, &latency_ms, err));
     ES_TRY(es_doc_get_number(map, "bandwidth_bps", ES_LINK_BANDWIDTH_MIN_BPS,
                              ES_LINK_BANDWIDTH_MAX_BPS, &out->bandwidth_bps, err));
+    ES_TRY(es_doc_get_number(map, "relay_s_per_bit", 0, 1 / ES_LINK_BANDWIDTH_MIN_BPS,
+                             &out->relay_s_per_bit, err));
+    ES_TRY(es_doc_get_bool(map, "one_way", &out->one_way, err));
     out->latency_s = latency_ms / 1e3;
     return ES_OK;
 }
@@ -166,6 +170,10 @@ static void write_peers(es_json *json, const es_serve_peer *peers, size_t count,
             put_ms(json, "latency_ms", peers[i].latency_s);
         if (isfinite(peers[i].bandwidth_bps))
             es_json_put_number(json, "bandwidth_bps", peers[i].bandwidth_bps);
+        if (peers[i].relay_s_per_bit > 0)
+            es_json_put_number(json, "relay_s_per_bit", peers[i].relay_s_per_bit);
+        if (peers[i].one_way)
+            es_json_put_bool(json, "one_way", true);
         es_json_map_end(json);
     }
     es_json_list_end(json);

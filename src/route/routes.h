@@ -30,6 +30,7 @@ extern const char ES_ROUTE_HEADER[];   /* "Estran-Route": what is still to be do
 extern const char ES_STAGES_HEADER[];  /* "Estran-Stages": what was done */
 extern const char ES_PARTIAL_HEADER[]; /* "Estran-Partial": 1 on the best answer that there was */
 extern const char ES_DUE_HEADER[];     /* "Estran-Due-Ns": emulated links, monotonic clock */
+extern const char ES_TURN_HEADER[];    /* "Estran-Turn": emulated processors serve in this order */
 
 #define ES_SERVE_EXIT_NEVER 2.0 /* an exit that nothing reaches, as in scenarios */
 
@@ -95,11 +96,19 @@ void es_serve_visit_append(es_text *text, const es_serve_visit *visit);
 
 typedef struct es_serve_peer {
     const char *name;
-    const char *url;      /* http://HOST:PORT or https://HOST:PORT */
-    const char *token;    /* bearer token shown to it; NULL: none */
-    double latency_s;     /* emulated, one way; 0: none */
-    double bandwidth_bps; /* emulated; INFINITY: none */
+    const char *url;        /* http://HOST:PORT or https://HOST:PORT */
+    const char *token;      /* bearer token shown to it; NULL: none */
+    double latency_s;       /* emulated, one way; 0: none */
+    double bandwidth_bps;   /* emulated, of the narrowest link on the way; INFINITY: none */
+    double relay_s_per_bit; /* emulated, of the other links together; 0: there are none */
+    bool one_way; /* emulated towards the peer alone: answers come back at once and say when they
+                     left, for whoever asked first to take them over the way that they have */
 } es_serve_peer;
+
+/* The way from one node of a scenario to another, as figures of a peer; false: there is none, and
+ * they stay as they are. from == to: no link. O(links of the way). */
+bool es_serve_peer_link(const es_scenario *scenario, es_node_id from, es_node_id to,
+                        es_serve_peer *peer);
 
 /* `{"peers": [...]}`, the body of PUT /estran/v1/peers. */
 es_status es_serve_peers_parse(es_arena *arena, const char *name, const char *bytes, size_t size,
@@ -205,6 +214,7 @@ typedef struct es_serve_make_opts {
     const char *entry;           /* only classes that enter at this node; default NULL: all */
     const double *latency_s_p95; /* [plan->routing_count], from a simulation; default NULL */
     bool emulate; /* tell peers the latency and bandwidth of the scenario; default false */
+    bool one_way; /* with emulate: see es_serve_peer; default false */
     bool models;  /* read the segments' files and tell what tasks take and give; default false */
 } es_serve_make_opts;
 

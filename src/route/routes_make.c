@@ -57,6 +57,31 @@ static es_status maker_init(maker *m)
     return ES_OK;
 }
 
+bool es_serve_peer_link(const es_scenario *scenario, es_node_id from, es_node_id to,
+                        es_serve_peer *peer)
+{
+    es_route way;
+    double narrowest_bps = (double)INFINITY;
+    es_node_id at = from;
+    if (!es_routes_get(scenario->routes, from, to, &way))
+        return false;
+    /* Parts of shortest ways are shortest: first links tell the whole way. */
+    for (uint32_t k = 0; k < way.hop_count && at.index != to.index; k++) {
+        es_link_id first = ES_LINK_NONE;
+        uint32_t count = 0;
+        if (!es_routes_path(scenario->routes, at, to, &first, 1, &count))
+            return false;
+        const es_link *link = es_network_link(scenario->network, first);
+        narrowest_bps = fmin(narrowest_bps, link->bandwidth_bps);
+        at = link->from.index == at.index ? link->to : link->from;
+    }
+    peer->latency_s = way.latency_s;
+    peer->bandwidth_bps = narrowest_bps;
+    peer->relay_s_per_bit =
+        way.hop_count > 1 ? fmax(0, way.seconds_per_bit - 1 / narrowest_bps) : 0;
+    return true;
+}
+
 /* Fills peers with the wanted nodes in order of the scenario; links are as seen `from` a node. */
 static es_status make_peers(maker *m, es_node_id from)
 {
@@ -74,12 +99,10 @@ static es_status make_peers(maker *m, es_node_id from)
                                 .token = process->token,
                                 .bandwidth_bps = (double)INFINITY};
         m->peer_of[v] = (uint32_t)++m->peer_count;
-        es_route way;
-        if (!m->opts.emulate || es_node_is_none(from) || from.index == v ||
-            !es_routes_get(m->scenario->routes, from, (es_node_id){v}, &way))
+        if (!m->opts.emulate || es_node_is_none(from))
             continue;
-        peer->latency_s = way.latency_s;
-        peer->bandwidth_bps = 1 / way.seconds_per_bit;
+        peer->one_way = m->opts.one_way;
+        (void)es_serve_peer_link(m->scenario, from, (es_node_id){v}, peer); /* the plan uses it */
     }
     return ES_OK;
 }

@@ -385,6 +385,7 @@ static es_status replicas_start(es_batcher *batcher, es_error *err)
     for (uint32_t i = 0; i < opts->replica_count; i++) {
         ES_TRY(es_batch_runner_init(&batcher->replicas[i].runner, batcher->session, opts->rows_max,
                                     opts->buffer_bytes_max, err));
+        batcher->replicas[i].runner.cpu_time = opts->cpu_time;
         batcher->replicas[i].ready = true;
     }
     return opts->threads ? threads_start(batcher, err) : ES_OK;

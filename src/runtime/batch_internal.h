@@ -52,6 +52,7 @@ typedef struct es_batch_runner {
     es_tensor outputs[ES_SESSION_PORTS_MAX]; /* data NULL: the library's memory */
     size_t grown_bytes[ES_SESSION_PORTS_MAX];
     size_t buffer_bytes_max;
+    bool cpu_time;      /* to be told */
     bool outputs_known; /* a run has shown that the model keeps the shapes it declares */
 } es_batch_runner;
 

@@ -262,7 +262,9 @@ static es_status run_together(es_batch_runner *runner, es_clock *clock, es_batch
         one.inputs = runner->inputs;
     }
     int64_t gathered_ns = es_clock_now_ns(clock);
+    int64_t cpu_ns = runner->cpu_time ? es_clock_thread_ns() : 0;
     es_status status = call_run(runner, rows, count == 1, &one, err);
+    cpu_ns = runner->cpu_time ? es_clock_thread_ns() - cpu_ns : 0;
     int64_t ran_ns = es_clock_now_ns(clock);
     out->runs++;
     out->gather_ns += gathered_ns - start_ns;
@@ -272,6 +274,7 @@ static es_status run_together(es_batch_runner *runner, es_clock *clock, es_batch
             (es_batch_result){.fate = ES_BATCH_SERVED,
                               .gather_ns = gathered_ns - start_ns,
                               .run_ns = ran_ns - gathered_ns,
+                              .cpu_ns = cpu_ns,
                               .batch_rows = rows},
             start_ns);
     call_done(runner, &one);

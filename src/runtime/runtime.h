@@ -200,6 +200,7 @@ typedef struct es_batch_result {
     int64_t queue_ns;         /* waited */
     int64_t gather_ns;        /* of the whole batch: putting inputs side by side */
     int64_t run_ns;           /* of the whole batch */
+    int64_t cpu_ns;           /* of run_ns, what this thread computed; 0: was not asked for */
     uint32_t rows;            /* of this job, >= 1 */
     uint32_t batch_rows;      /* of all that ran together */
 } es_batch_result;
@@ -245,6 +246,7 @@ typedef struct es_batcher_opts {
     es_batch_level levels[ES_BATCH_LEVELS_MAX];
     size_t buffer_bytes_max; /* of one replica's batches; larger ones are split; default 256 MiB */
     int64_t run_ns_expected; /* of a single run, until some were seen; 0: not known; default 0 */
+    bool cpu_time;           /* tell cpu_ns with results; default false */
 } es_batcher_opts;
 
 es_batcher_opts es_batcher_opts_default(void);

@@ -21,11 +21,14 @@ static int set_up(void **state)
     es_server_opts opts = es_server_opts_default();
     (void)state;
     opts.emulate = true;
+    opts.processors = 1;
     nodes_begin(&all);
     nodes_write_copy(&all, "narrow", NARROW);
     nodes_write_copy(&all, "wide", WIDE);
     nodes_write_copy(&all, "slow", NARROW);
+    nodes_write_copy(&all, "lame", NARROW);
     nodes_configure(&all, "slow", "estran_service_us", "5000");
+    nodes_configure(&all, "lame", "estran_service_us", "5000");
     nodes_start(&all, 3, opts);
     return 0;
 }
@@ -75,6 +78,71 @@ static void assert_within(const char *what, double got_s, double promised_s, dou
     if (got_s < promised_s || got_s > promised_s + machine_s + tolerance_s)
         fail_msg("%s: %.3f ms must be %.3f to %.3f", what, got_s * 1e3, promised_s * 1e3,
                  (promised_s + machine_s + tolerance_s) * 1e3);
+}
+
+/* ---- several at once ---- */
+
+typedef struct burst {
+    es_text body;
+    uint64_t queue_us, compute_us;
+} burst;
+
+static void burst_ended(void *context, const es_http_result *result)
+{
+    burst *one = context;
+    es_error err = {0};
+    es_serve_visit visits[ES_STAGE_COUNT_MAX];
+    uint32_t count = 0;
+    if (result->end != ES_HTTP_END_REPLY || result->reply.status != 200)
+        fail_msg("%s", result->end == ES_HTTP_END_REPLY ? (const char *)result->reply.body
+                                                        : es_error_text(result->why));
+    const char *stages = es_http_reply_header(&result->reply, ES_STAGES_HEADER);
+    assert_ok_err(es_serve_visits_decode(all.arena, stages, visits, &count, &err), err);
+    assert_int_equal(count, 1);
+    one->queue_us = visits[0].queue_us;
+    one->compute_us = visits[0].compute_us;
+    es_text_done(&one->body);
+}
+
+static void burst_send(burst *one, es_http_peer *peer, const char *model, int64_t due_ns,
+                       const char *turn, const float *input)
+{
+    es_error err = {0};
+    es_http_header headers[4];
+    size_t count = 0;
+    char path[64];
+    char route[64];
+    char due[24];
+    char json[24];
+    int64_t json_size = 0;
+    const es_oip_tensor tensor = {.name = "x",
+                                  .dtype = ES_DTYPE_F32,
+                                  .rank = 2,
+                                  .dims = {1, NARROW},
+                                  .data = input,
+                                  .size_bytes = NARROW * sizeof *input,
+                                  .binary = true};
+    const es_oip_message message = {.tensors = &tensor, .tensor_count = 1};
+    es_text_init(&one->body, 1 << 20);
+    assert_ok_err(es_oip_encode(ES_OIP_REQUEST, &message, &one->body, &json_size, &err), err);
+    (void)snprintf(path, sizeof path, "/v2/models/%s/infer", model);
+    (void)snprintf(route, sizeof route, "n1/%s", model);
+    (void)snprintf(due, sizeof due, "%lld", (long long)due_ns);
+    (void)snprintf(json, sizeof json, "%lld", (long long)json_size);
+    headers[count++] = (es_http_header){ES_OIP_JSON_SIZE_HEADER, json};
+    headers[count++] = (es_http_header){ES_ROUTE_HEADER, route};
+    headers[count++] = (es_http_header){ES_DUE_HEADER, due};
+    if (turn != NULL)
+        headers[count++] = (es_http_header){ES_TURN_HEADER, turn};
+    const es_http_call call = {.method = ES_HTTP_POST,
+                               .path = path,
+                               .headers = headers,
+                               .header_count = count,
+                               .body = es_text_get(&one->body),
+                               .body_bytes = one->body.size,
+                               .called = burst_ended,
+                               .context = one};
+    assert_ok_err(es_http_call_send(peer, &call, NULL, &err), err);
 }
 
 static void links_have_their_latency(void **state)
@@ -143,6 +211,73 @@ static void machines_have_their_speed(void **state)
                   TOLERANCE_S);
 }
 
+/* Answers are not held up on the way back; they say when they left, which was after the way there.
+ */
+static void answers_of_one_way_links_say_when_they_left(void **state)
+{
+    (void)state;
+    static float input[NARROW];
+    es_http_reply reply;
+    char due[24];
+    all.one_way = true;
+    nodes_introduce(&all, 20, 0);
+    int64_t leaves_ns = es_clock_now_ns(es_clock_system()) + 5 * ES_NS_PER_MS;
+    (void)snprintf(due, sizeof due, "%lld", (long long)leaves_ns);
+    const es_http_header header = {ES_DUE_HEADER, due};
+    assert_int_equal(nodes_infer(&all, 0, "slow", "n1/slow, n2/narrow, n3/narrow", input, NARROW,
+                                 &header, 1, &reply),
+                     200);
+    int64_t took_ns = es_clock_now_ns(es_clock_system()) - leaves_ns;
+    const char *text = es_http_reply_header(&reply, ES_DUE_HEADER);
+    int64_t left_ns = 0;
+    assert_true(text != NULL && es_text_to_int64(text, &left_ns));
+    print_message("left after %.3f ms, was here after %.3f\n", (double)(left_ns - leaves_ns) / 1e6,
+                  (double)took_ns / 1e6);
+    assert_true(left_ns - leaves_ns >= 45 * ES_NS_PER_MS); /* two links and a run */
+    assert_true(took_ns < left_ns - leaves_ns + 20 * ES_NS_PER_MS);
+    all.one_way = false;
+}
+
+/* One processor for two models: runs of 5 ms follow each other in the order of arrival, as the
+ * header of stages tells; turns change it. */
+static void one_processor_runs_one_model_at_a_time(void **state)
+{
+    (void)state;
+    enum { CALLS = 4 };
+    es_error err = {0};
+    es_http_caller_opts opts = es_http_caller_opts_default();
+    es_http_caller *caller = NULL;
+    es_http_peer *peer = NULL;
+    static float input[NARROW];
+    static burst calls[CALLS];
+    opts.by_hand = true;
+    assert_ok_err(es_http_caller_new(opts, &caller, &err), err);
+    es_http_peer_opts to = es_http_peer_opts_default();
+    to.url = all.urls[0];
+    assert_ok_err(es_http_peer_new(caller, to, &peer, &err), err);
+    int64_t due_ns = es_clock_now_ns(es_clock_system()) + 50 * ES_NS_PER_MS;
+    /* turns 2, 1, and two as they come, a little later; the last one first */
+    const int64_t later_ns[CALLS] = {0, 1000, 3000, 2000};
+    const char *const turns[CALLS] = {"2", "1", NULL, NULL};
+    for (size_t i = 0; i < CALLS; i++)
+        burst_send(&calls[i], peer, i % 2 == 0 ? "slow" : "lame", due_ns + later_ns[i], turns[i],
+                   input);
+    while (es_http_caller_count(caller) > 0)
+        es_http_caller_run(caller, es_clock_now_ns(es_clock_system()) + ES_NS_PER_S);
+    static const uint64_t wanted_us[CALLS] = {5000, 0, 15000, 10000}; /* before they begin */
+    for (size_t i = 0; i < CALLS; i++) {
+        print_message("call %zu: queue %llu us, compute %llu us\n", i,
+                      (unsigned long long)calls[i].queue_us,
+                      (unsigned long long)calls[i].compute_us);
+        assert_true(calls[i].compute_us >= 5000 &&
+                    (double)calls[i].compute_us < 5000 + 1e6 * TOLERANCE_S);
+        assert_true((double)calls[i].queue_us > (double)wanted_us[i] - 10 &&
+                    (double)calls[i].queue_us < (double)wanted_us[i] + 4e6 * TOLERANCE_S);
+    }
+    es_http_peer_unref(peer);
+    es_http_caller_free(caller);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +285,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(links_have_their_bandwidth, set_up, tear_down),
         cmocka_unit_test(links_are_shared),
         cmocka_unit_test_setup_teardown(machines_have_their_speed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(answers_of_one_way_links_say_when_they_left, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(one_processor_runs_one_model_at_a_time, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,11 @@ static const double busy_s_min = 0.1; /* ten ticks: less does not tell */
 static const double smoothing = 0.25;
 static const double active_w_min = 1e-3; /* a busy processor costs something */
 
+typedef struct es_joules_mark {
+    es_meter_mark counters;
+    double node_s, all_s, own_s; /* processor time */
+} es_joules_mark;
+
 struct es_joules {
     es_arena *arena;
     es_meter *meter;
@@ -29,8 +34,7 @@ struct es_joules {
     pthread_cond_t end;
     bool stopping;
     char source[ES_JOULES_SOURCE_SIZE]; /* of counters; written once, before counted_w */
-    es_meter_mark last;
-    double node_s, all_s, own_s; /* processor time at the last mark */
+    es_joules_mark watts_mark, energy_mark;
     double own_start_s;
     double energy_j; /* of the process, by counters */
 };
@@ -42,40 +46,64 @@ static bool cpu_times(const es_joules *joules, double *out_node_s, double *out_a
            es_meter_cpu_process("", getpid(), out_own_s, NULL) == ES_OK;
 }
 
-/* One window; the lock is held. */
+/* A stretch of time between two looks at the counters. */
+typedef struct window {
+    bool known;
+    double covered_s, energy_j; /* of the node */
+    double idle_j;              /* of it at rest */
+    double busy_s, own_s;       /* processor time, of the node and of this process */
+    es_meter_figure figure;
+} window;
+
+/* Since the mark, which is moved when the window is known and, unless whole, large enough to tell
+ * watts by. The lock is held. */
+static window look_since(es_joules *joules, es_joules_mark *mark, bool whole)
+{
+    es_joules_mark now;
+    es_meter_read(joules->meter, &now.counters);
+    es_meter_figure figure = es_meter_between(joules->meter, &mark->counters, &now.counters);
+    if (!figure.known || !cpu_times(joules, &now.node_s, &now.all_s, &now.own_s))
+        return (window){.known = false}; /* the next window covers this one too */
+    window seen = {.known = true,
+                   .covered_s = figure.covered_s,
+                   .energy_j = figure.energy_j,
+                   .busy_s = fmax(0, now.node_s - mark->node_s),
+                   .own_s = fmax(0, now.own_s - mark->own_s),
+                   .figure = figure};
+    if (!whole && seen.busy_s < busy_s_min && seen.own_s < busy_s_min && seen.covered_s < 10)
+        return (window){.known = false}; /* wait until more was done, or until long enough */
+    double passed_s = now.all_s - mark->all_s;
+    double utilisation = passed_s > 0 ? seen.busy_s / passed_s : 1;
+    seen.idle_j = es_meter_idle_j(figure.energy_j, figure.covered_s, utilisation, (double)NAN);
+    *mark = now;
+    return seen;
+}
+
+/* What this process has used above rest until now. The lock is held. */
+static void add_energy(es_joules *joules)
+{
+    window seen = look_since(joules, &joules->energy_mark, true);
+    if (!seen.known)
+        return;
+    es_meter_share own = {.busy_s = seen.own_s};
+    es_meter_share residue;
+    if (es_meter_split(seen.energy_j, seen.idle_j, seen.busy_s, ES_METER_IDLE_NONE, &own, 1,
+                       &residue, NULL) == ES_OK)
+        joules->energy_j += own.active_j;
+    if (joules->source[0] == '\0')
+        (void)es_meter_figure_source(&seen.figure, joules->source, sizeof joules->source);
+}
+
+/* Watts of a busy processor. The lock is held. */
 static void look(es_joules *joules)
 {
-    es_meter_mark now;
-    double node_s = 0;
-    double all_s = 0;
-    double own_s = 0;
-    es_meter_read(joules->meter, &now);
-    es_meter_figure figure = es_meter_between(joules->meter, &joules->last, &now);
-    if (!figure.known || !cpu_times(joules, &node_s, &all_s, &own_s))
-        return; /* the next window covers this one too */
-    double busy_s = fmax(0, node_s - joules->node_s);
-    double passed_s = all_s - joules->all_s;
-    if (busy_s < busy_s_min && own_s - joules->own_s < busy_s_min && figure.covered_s < 10)
-        return; /* wait until more was done, or until long enough */
-    double utilisation = passed_s > 0 ? busy_s / passed_s : 1;
-    double idle_j = es_meter_idle_j(figure.energy_j, figure.covered_s, utilisation, (double)NAN);
-    es_meter_share own = {.busy_s = fmax(0, own_s - joules->own_s)};
-    es_meter_share residue;
-    if (es_meter_split(figure.energy_j, idle_j, busy_s, ES_METER_IDLE_NONE, &own, 1, &residue,
-                       NULL) == ES_OK)
-        joules->energy_j += own.active_j;
-    if (busy_s >= busy_s_min) {
-        double watts = fmax(active_w_min, (figure.energy_j - idle_j) / busy_s);
-        double before = atomic_load(&joules->counted_w);
-        if (before == 0)
-            (void)es_meter_figure_source(&figure, joules->source, sizeof joules->source);
-        atomic_store(&joules->counted_w,
-                     before == 0 ? watts : before + smoothing * (watts - before));
-    }
-    joules->last = now;
-    joules->node_s = node_s;
-    joules->all_s = all_s;
-    joules->own_s = own_s;
+    add_energy(joules); /* the source is known before the watts */
+    window seen = look_since(joules, &joules->watts_mark, false);
+    if (!seen.known || seen.busy_s < busy_s_min)
+        return;
+    double watts = fmax(active_w_min, (seen.energy_j - seen.idle_j) / seen.busy_s);
+    double before = atomic_load(&joules->counted_w);
+    atomic_store(&joules->counted_w, before == 0 ? watts : before + smoothing * (watts - before));
 }
 
 void es_joules_look(es_joules *joules)
@@ -124,11 +152,13 @@ static es_status fill(es_joules *joules, es_error *err)
     opts.model.busy_w = joules->opts.busy_w;
     ES_TRY(es_meter_new(joules->arena, opts, &joules->meter, err));
     joules->model_w = fmax(active_w_min, es_meter_active_w(joules->meter));
-    if (!cpu_times(joules, &joules->node_s, &joules->all_s, &joules->own_s))
+    es_joules_mark *mark = &joules->watts_mark;
+    if (!cpu_times(joules, &mark->node_s, &mark->all_s, &mark->own_s))
         return ES_OK; /* processor time is not told: the model alone */
-    joules->own_start_s = joules->own_s;
+    joules->own_start_s = mark->own_s;
     joules->counters = isnan(es_meter_idle_w(joules->meter));
-    es_meter_read(joules->meter, &joules->last);
+    es_meter_read(joules->meter, &mark->counters);
+    joules->energy_mark = *mark;
     return joules->counters && !joules->opts.by_hand ? thread_start(joules, err) : ES_OK;
 }
 
@@ -194,7 +224,9 @@ void es_joules_total_get(es_joules *joules, es_joules_total *out)
     if (es_meter_cpu_process("", getpid(), &out->busy_s, NULL) != ES_OK)
         return;
     (void)pthread_mutex_lock(&joules->lock);
-    if (joules->counters && atomic_load(&joules->counted_w) > 0) {
+    if (joules->counters)
+        add_energy(joules);
+    if (joules->source[0] != '\0') {
         out->energy_j = joules->energy_j;
         memcpy(out->source, joules->source, sizeof out->source);
     } else {

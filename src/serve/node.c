@@ -141,7 +141,7 @@ static es_status connect_link(es_node_server *node, const es_config_link *link, 
     }
     peer->conn.types = 0; /* nothing comes back on a link */
     peer->to = link->to;
-    peer->link = es_link_emulator_make(link->latency_ns, link->bandwidth_bps);
+    peer->link = es_link_emulator_make(link->latency_ns, link->bandwidth_bps, 0);
     es_hello hello = {.role = ES_HELLO_LINK, .from = node->config.node};
     memcpy(hello.token, node->token, ES_TOKEN_SIZE);
     uint8_t bytes[ES_HELLO_SIZE];

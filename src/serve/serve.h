@@ -60,6 +60,8 @@ typedef struct es_server_opts {
     const char *peer_ca_file, *peer_certificate_file, *peer_key_file; /* PEM, towards peers */
     bool emulate;    /* emulate links to peers and a slower machine; default false */
     double slowdown; /* with emulate: how many times slower than this machine, >= 1; default 1 */
+    uint32_t processors; /* with emulate: runs of all models at the same time, which wait in one
+                            queue of queue_max; 0: each model for itself; default 0 */
     uint32_t connections_max; /* default 1024 */
     size_t cache_bytes;       /* of the response cache; 0: none; default 0 */
     bool cache_all;           /* models that do not say are cached too; default false */

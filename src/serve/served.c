@@ -94,12 +94,14 @@ static void complete(es_served *served, const es_served_defaults *defaults)
         served->service_ns = (int64_t)(service_us * (double)ES_NS_PER_US);
 }
 
-static es_status batcher_start(es_served *served, int64_t run_ns, es_error *err)
+static es_status batcher_start(es_served *served, const es_served_defaults *defaults,
+                               int64_t run_ns, es_error *err)
 {
     const es_model_config *config = &served->config;
     es_batcher_opts opts = es_batcher_opts_default();
     opts.replica_count = config->replica_count;
     opts.run_ns_expected = run_ns;
+    opts.cpu_time = defaults->cpu_time && defaults->thread_count == 1;
     opts.rows_max = config->max_batch_size;
     opts.join = config->batching;
     opts.wait_ns_max = config->max_queue_delay_us * ES_NS_PER_US;
@@ -248,7 +250,7 @@ static es_status fill(es_served *served, es_runtime *runtime, const es_served_so
     ES_TRY(labels_read(served, source->folder, err));
     ES_TRY(es_served_warm_up(served, source->folder, &run_ns, err));
     served->here_ns_max = defaults->here_ns_max;
-    ES_TRY(batcher_start(served, run_ns, err));
+    ES_TRY(batcher_start(served, defaults, run_ns, err));
     served->load_ns = es_clock_now_ns(clock) - start_ns;
     return ES_OK;
 }

@@ -95,6 +95,7 @@ typedef struct es_served_defaults {
     uint32_t queue_max; /* >= 1 */
     bool cache;
     int64_t here_ns_max; /* runs no longer than this may go on the loop's own thread */
+    bool cpu_time;       /* results of the batcher tell processor time, where it is known */
 } es_served_defaults;
 
 es_served_defaults es_served_defaults_default(void);

@@ -114,6 +114,9 @@ static es_status opts_check(const es_server_opts *opts, es_error *err)
         return es_fail(err, ES_ERR_ARG, "inline_us_max=%g must be in 0..1e6", opts->inline_us_max);
     if (!(opts->slowdown >= 1 && opts->slowdown <= 1e6))
         return es_fail(err, ES_ERR_ARG, "slowdown=%g must be in 1..1e6", opts->slowdown);
+    if (opts->processors > ES_MACHINE_PROCESSORS_MAX)
+        return es_fail(err, ES_ERR_ARG, "processors=%u must be in 0..%d", opts->processors,
+                       ES_MACHINE_PROCESSORS_MAX);
     if (!isnan(opts->carbon_g_per_kwh) &&
         !(opts->carbon_g_per_kwh >= 0 && opts->carbon_g_per_kwh <= 1e5))
         return es_fail(err, ES_ERR_ARG, "carbon_g_per_kwh=%g must be in 0..1e5",
@@ -179,11 +182,13 @@ static es_status fill(es_server *server, es_error *err)
                      .batch_max = opts->batch_max,
                      .queue_max = opts->queue_max,
                      .cache = opts->cache_all,
+                     .cpu_time = opts->emulate,
                      .here_ns_max = opts->emulate /* a loop is not to be held */
                                         ? 0
                                         : (int64_t)(opts->inline_us_max * (double)ES_NS_PER_US)},
     };
     ES_TRY(es_repository_new(repository, &server->repository, err));
+    ES_TRY(es_server_machine_new(server, err));
     return http_open(server, err);
 }
 
@@ -241,6 +246,7 @@ void es_server_stop(es_server *server, double grace_s)
         return;
     server->stopped = true;
     atomic_store(&server->phase, ES_SERVER_STOPPING);
+    es_server_machine_close(server);
     if (server->http != NULL)
         es_http_server_stop(server->http, grace_s);
     es_repository_free(server->repository);
@@ -257,6 +263,7 @@ void es_server_done(es_server *server)
     es_server_peers_unref(server->peers);
     es_request_log_close(server->log);
     es_response_cache_free(server->cache);
+    es_machine_free(server->machine);
     es_joules_free(server->joules);
     es_runtime_free(server->runtime);
     (void)pthread_mutex_destroy(&server->lock);

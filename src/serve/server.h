@@ -8,6 +8,7 @@
 
 #include "http/http.h"
 #include "joules.h"
+#include "machine.h"
 #include "oip/oip.h"
 #include "repository.h"
 #include "response_cache.h"
@@ -27,6 +28,7 @@ typedef struct es_infer es_infer;
 typedef struct es_infer_route es_infer_route;
 typedef struct es_server_expiry es_server_expiry;
 typedef struct es_server_peers es_server_peers;
+typedef struct es_server_turns es_server_turns;
 
 enum { ES_SERVER_HOPS_MAX = 4096 }; /* requests under way to one peer, per loop */
 
@@ -41,6 +43,8 @@ struct es_server {
     es_http_server *http;
     es_http_caller *caller;     /* on the server's loops */
     es_server_expiry *expiries; /* [loop_count] */
+    es_machine *machine;        /* NULL: processors are not emulated */
+    es_server_turns *turns;     /* [loop_count]; with machine */
     es_joules *joules;
     es_response_cache *cache; /* NULL: none */
     es_request_log *log;      /* NULL: none */
@@ -67,7 +71,9 @@ struct es_infer {
     es_served *served;    /* held until the answer is made */
     int64_t start_ns;     /* when the request line had come */
     int64_t input_ns;     /* reading the body */
+    int64_t arrival_ns;   /* emulated: when it was here, which may be a little before it was read */
     int64_t submitted_ns; /* to the batcher */
+    es_machine_job processor; /* emulated: what it waits for, or has */
     es_oip_message message;
     es_batch_job job;
     bool caches;                           /* the answer is to be kept */
@@ -84,6 +90,11 @@ struct es_infer {
 void es_server_infer(void *context, es_http_request *request); /* handler */
 void es_server_infers_free(es_server *server);
 
+/* On with it, to the model's batcher. */
+void es_server_infer_hand_over(es_infer *infer);
+/* It could not wait or run: err says why; the inference is over. */
+void es_server_infer_refuse(es_infer *infer, const es_error *err);
+
 /* For inferences with routes (server_route.h). */
 
 /* Hands the inputs of message to the model's batcher; takes the inference over. Any thread. */
@@ -99,6 +110,14 @@ void es_server_infer_answer(es_infer *infer, int64_t json_size, const es_http_he
 void es_server_infer_fail(es_infer *infer, es_served_outcome outcome, int status, const char *text);
 /* The inference is over; its request has been answered. */
 void es_server_infer_drop(es_infer *infer);
+
+/* ---- server_machine.c: emulated processors stand before all batchers ---- */
+es_status es_server_machine_new(es_server *server, es_error *err) ES_MUST_CHECK;
+void es_server_machine_close(es_server *server); /* nobody waits for turns; fine without machine */
+/* The inference, whose arrival is known, is handed over once a processor is free; taken over. */
+void es_server_machine_enter(es_infer *infer);
+/* Its processor is free since end_ns, and goes to the next. */
+void es_server_machine_leave(es_infer *infer, int64_t end_ns);
 
 /* ---- server_answer.c ---- */
 

@@ -97,8 +97,10 @@ static bool travels(es_infer *infer)
     if (!infer->server->opts.emulate)
         return false;
     route->ready_ns = route->reply.leaves_ns > 0 ? route->reply.leaves_ns : now_of(infer);
-    route->due_ns = es_hop_link_due_ns(es_server_peer_link(route->peers, route->peer), true,
-                                       route->ready_ns, route->reply.payload_bytes);
+    es_hop_link *link = es_server_peer_link(route->peers, route->peer);
+    if (link->one_way)
+        return false;
+    route->due_ns = es_hop_link_due_ns(link, true, route->ready_ns, route->reply.payload_bytes);
     if (route->due_ns == 0)
         return false;
     route->ready_ns = route->due_ns;

@@ -1,6 +1,5 @@
 /* An inference: read it, hand it to the model's batcher, answer when it comes back. */
 #include "base/clock.h"
-#include "node_internal.h"
 #include "server_route.h"
 
 #include <time.h>
@@ -324,8 +323,8 @@ static void note_cost(es_infer *infer, int64_t queue_ns, int64_t compute_ns, dou
     infer->visit = (es_serve_visit){
         .node = server->opts.name,
         .model = infer->served->name,
-        .queue_us = (uint64_t)(queue_ns / ES_NS_PER_US),
-        .compute_us = (uint64_t)(compute_ns / ES_NS_PER_US),
+        .queue_us = (uint64_t)((queue_ns + ES_NS_PER_US / 2) / ES_NS_PER_US),
+        .compute_us = (uint64_t)((compute_ns + ES_NS_PER_US / 2) / ES_NS_PER_US),
         .joules = energy_j,
         .grams = es_joules_grams(server->joules, energy_j),
         .source = source,
@@ -343,24 +342,25 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* With emulate: how long the batch took on the emulated machine; the replica is held for the rest
- * of it. Jobs of one batch have the same end, so only the first of them waits. */
-static int64_t emulated_ns(es_infer *infer, const es_batch_result *result)
+/* With emulate: when the emulated machine began with the batch; the replica is held until it is
+ * through. Jobs of one batch have the same end, so only the first of them waits. */
+static int64_t emulate(es_infer *infer, const es_batch_result *result, int64_t *out_end_ns)
 {
     const es_server *server = infer->server;
-    int64_t took_ns = result->gather_ns + result->run_ns;
+    int64_t cpu_ns = result->gather_ns + (result->cpu_ns > 0 ? result->cpu_ns : result->run_ns);
     double slowdown = server->opts.slowdown;
     int64_t hold_ns = infer->served->service_ns > 0 ? infer->served->service_ns
-                                                    : (int64_t)((double)took_ns * slowdown);
-    int64_t service_ns = es_stage_service_ns(took_ns, hold_ns, slowdown);
-    int64_t end_ns = infer->submitted_ns + result->queue_ns + service_ns;
+                                                    : (int64_t)((double)cpu_ns * slowdown);
+    int64_t start_ns =
+        server->machine != NULL ? infer->processor.start_ns : infer->arrival_ns + result->queue_ns;
+    start_ns = es_machine_settle_ns(start_ns, infer->submitted_ns + result->queue_ns);
+    int64_t end_ns = start_ns + es_machine_service_ns(cpu_ns, hold_ns, slowdown);
     es_hop_be_exact();
     es_clock_sleep_until_ns(server->clock, end_ns);
-    int64_t now_ns = es_clock_now_ns(server->clock);
-    /* A thread wakes a little late; more than that is a machine that was busy, and counts. */
+    *out_end_ns = es_machine_settle_ns(end_ns, es_clock_now_ns(server->clock));
     if (infer->route != NULL)
-        infer->route->ready_ns = now_ns - end_ns < ES_NS_PER_MS ? end_ns : now_ns;
-    return service_ns;
+        infer->route->ready_ns = *out_end_ns;
+    return start_ns;
 }
 
 static void on_served(es_infer *infer, const es_batch_result *result)
@@ -368,12 +368,19 @@ static void on_served(es_infer *infer, const es_batch_result *result)
     es_served *served = infer->served;
     es_served_counts *counts = &served->counts;
     double share = (double)result->rows / result->batch_rows;
-    int64_t compute_ns = infer->server->opts.emulate ? emulated_ns(infer, result)
-                                                     : result->gather_ns + result->run_ns;
+    int64_t queue_ns = result->queue_ns;
+    int64_t compute_ns = result->gather_ns + result->run_ns;
+    if (infer->server->opts.emulate) {
+        int64_t end_ns = 0;
+        int64_t start_ns = emulate(infer, result, &end_ns);
+        queue_ns = start_ns - infer->arrival_ns;
+        compute_ns = end_ns - start_ns;
+        es_server_machine_leave(infer, end_ns);
+    }
     infer->rows = result->rows;
-    note_cost(infer, result->queue_ns, compute_ns, share);
-    es_served_count(&counts->queue, result->queue_ns);
-    es_served_observe(&counts->queued, result->queue_ns);
+    note_cost(infer, queue_ns, compute_ns, share);
+    es_served_count(&counts->queue, queue_ns);
+    es_served_observe(&counts->queued, queue_ns);
     es_served_count(&counts->input, infer->input_ns + result->gather_ns);
     es_served_count(&counts->infer, result->run_ns);
     atomic_store_explicit(&counts->last_ms, wall_ms(), memory_order_relaxed);
@@ -392,6 +399,8 @@ static void on_done(es_batch_job *job, const es_batch_result *result)
 {
     es_infer *infer = job->context;
     const char *text = result->error != NULL ? es_error_text(result->error) : "";
+    if (result->fate != ES_BATCH_SERVED)
+        es_server_machine_leave(infer, es_clock_now_ns(infer->server->clock));
     switch (result->fate) {
     case ES_BATCH_SERVED:
         on_served(infer, result);
@@ -517,11 +526,48 @@ void es_server_infer_drop(es_infer *infer)
     infer_give(infer);
 }
 
-void es_server_infer_submit(es_infer *infer)
+void es_server_infer_refuse(es_infer *infer, const es_error *err)
+{
+    es_server_infer_fail(infer,
+                         err->status == ES_ERR_UNAVAILABLE ? ES_SERVED_REJECTED : ES_SERVED_WRONG,
+                         es_status_http(err->status), es_error_text(err));
+}
+
+void es_server_infer_hand_over(es_infer *infer)
 {
     es_error err = {0};
     es_server *server = infer->server;
     es_served *served = infer->served;
+    const bool may_expire = infer->job.deadline_ns != 0 || served->has_timeouts;
+    const uint32_t loop = es_http_request_loop(infer->request);
+    (void)es_served_ref(served); /* the inference may let go of it while it runs */
+    infer->submitted_ns = es_clock_now_ns(server->clock);
+    es_status status = es_batcher_submit(served->batcher, &infer->job, served->here_ns_max, &err);
+    if (status != ES_OK) {
+        if (server->machine != NULL)
+            es_machine_end(server->machine, &infer->processor, infer->processor.start_ns);
+        es_server_infer_refuse(infer, &err);
+    } else if (may_expire && es_http_caller_is_here(server->caller)) {
+        es_server_expiry_watch(server, loop, served); /* the inference may be gone by now */
+    }
+    es_served_unref(served);
+}
+
+/* Emulated: when it was sent to be here; waking up a little late is this machine's. */
+static int64_t arrival_ns(es_infer *infer)
+{
+    int64_t now_ns = es_clock_now_ns(infer->server->clock);
+    es_infer_route *route = infer->route;
+    if (route == NULL || route->due_ns == 0)
+        return now_ns;
+    int64_t due_ns = route->due_ns;
+    route->due_ns = 0;
+    return es_machine_settle_ns(due_ns, now_ns);
+}
+
+void es_server_infer_submit(es_infer *infer)
+{
+    es_error err = {0};
     es_status status = inputs_place(infer, &err);
     if (status != ES_OK) {
         es_server_infer_fail(infer, ES_SERVED_WRONG, es_status_http(status), es_error_text(&err));
@@ -529,22 +575,12 @@ void es_server_infer_submit(es_infer *infer)
     }
     if (answer_from_cache(infer))
         return;
-    const bool may_expire = infer->job.deadline_ns != 0 || served->has_timeouts;
-    const uint32_t loop = es_http_request_loop(infer->request);
-    (void)es_served_ref(served); /* the inference may let go of it while it runs */
-    infer->submitted_ns = es_clock_now_ns(server->clock);
-    if (infer->route != NULL) { /* waking up late is this machine's, not the emulated one's */
-        infer->submitted_ns -= infer->route->late_ns;
-        infer->route->late_ns = 0;
-    }
-    status = es_batcher_submit(served->batcher, &infer->job, served->here_ns_max, &err);
-    if (status != ES_OK)
-        es_server_infer_fail(infer,
-                             status == ES_ERR_UNAVAILABLE ? ES_SERVED_REJECTED : ES_SERVED_WRONG,
-                             es_status_http(status), es_error_text(&err));
-    else if (may_expire && es_http_caller_is_here(server->caller))
-        es_server_expiry_watch(server, loop, served); /* the inference may be gone by now */
-    es_served_unref(served);
+    if (infer->server->opts.emulate)
+        infer->arrival_ns = arrival_ns(infer);
+    if (infer->server->machine != NULL)
+        es_server_machine_enter(infer);
+    else
+        es_server_infer_hand_over(infer);
 }
 
 static void run(es_infer *infer)
@@ -562,10 +598,7 @@ static void run(es_infer *infer)
 
 static void on_due(es_http_timer *timer)
 {
-    es_infer *infer = timer->context;
-    es_infer_route *route = infer->route;
-    route->late_ns = es_clock_now_ns(infer->server->clock) - route->due_ns;
-    run(infer);
+    run(timer->context);
 }
 
 void es_server_infer(void *context, es_http_request *request)

@@ -69,6 +69,12 @@ void es_server_observe(void *context, es_http_request *request)
         put_model(&json, server, all.entries[i].served, &stats);
     }
     es_json_list_end(&json);
+    if (server->machine != NULL) { /* what the emulated processors were busy with */
+        es_machine_stats machine;
+        es_machine_stats_get(server->machine, es_clock_now_ns(server->clock), &machine);
+        busy_s = machine.busy_s;
+        waiting = (int64_t)machine.waiting;
+    }
     es_json_put_number(&json, "busy_s", busy_s); /* of models that are still there */
     es_json_put_int(&json, "waiting", waiting);
     es_json_put_number(&json, "process_s", total.busy_s);

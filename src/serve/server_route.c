@@ -31,6 +31,7 @@ static es_status read_head(es_infer *infer, es_infer_route *route, es_error *err
 {
     const char *timeout = NULL;
     const char *due = NULL;
+    const char *turn = NULL;
     ES_TRY(keep(infer, ES_ROUTE_HEADER, &route->headers.route, err));
     ES_TRY(keep(infer, ES_STAGES_HEADER, &route->headers.stages, err));
     ES_TRY(keep(infer, ES_TASK_HEADER, &route->headers.task, err));
@@ -38,10 +39,15 @@ static es_status read_head(es_infer *infer, es_infer_route *route, es_error *err
     ES_TRY(keep(infer, "tracestate", &route->tracestate, err));
     ES_TRY(keep(infer, ES_TIMEOUT_HEADER, &timeout, err));
     ES_TRY(keep(infer, ES_DUE_HEADER, &due, err));
+    ES_TRY(keep(infer, ES_TURN_HEADER, &turn, err));
     ES_TRY(read_number(ES_TIMEOUT_HEADER, timeout, &route->timeout_us, err));
-    if (infer->server->opts.emulate)
-        ES_TRY(read_number(ES_DUE_HEADER, due, &route->due_ns, err));
-    return ES_OK;
+    if (!infer->server->opts.emulate)
+        return ES_OK;
+    ES_TRY(read_number(ES_DUE_HEADER, due, &route->due_ns, err));
+    ES_TRY(read_number(ES_TURN_HEADER, turn, &route->turn, err));
+    return route->turn <= UINT32_MAX ? ES_OK
+                                     : es_fail(err, ES_ERR_ARG, "%s: %lld must be at most %u",
+                                               ES_TURN_HEADER, (long long)route->turn, UINT32_MAX);
 }
 
 static bool may_set_routes(const es_infer *infer)
@@ -256,6 +262,8 @@ static void go_on_here(es_infer *infer, const es_pipeline_step *step,
             es_server_infer_fail(infer, ES_SERVED_REJECTED, 504, "the time for an answer is over");
     } else {
         es_server_infer_move(infer, next);
+        infer->route->due_ns =
+            infer->route->ready_ns; /* emulated: it is here when that one ended */
         take_inputs(infer);
         es_server_infer_submit(infer);
     }

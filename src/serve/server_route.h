@@ -15,7 +15,7 @@ struct es_infer_route {
     const char *tracestate;      /* NULL: none */
     int64_t timeout_us;          /* of the head; -1: none */
     int64_t due_ns;              /* emulated: the request is not here before; 0: it is */
-    int64_t late_ns;             /* emulated: how late it was taken up then */
+    int64_t turn;                /* emulated: see es_machine_job; 0: none */
     int64_t ready_ns;            /* emulated: when the latest stage ended */
     es_pipeline_request request;
     bool has_partial;

@@ -158,6 +158,7 @@ void nodes_introduce(nodes *all, double latency_ms, double bandwidth_bps)
             if (k != i)
                 peers[count++] = (es_serve_peer){
                     .name = names[k],
+                    .one_way = all->one_way,
                     .url = all->urls[k],
                     .latency_s = latency_ms / 1e3,
                     .bandwidth_bps = bandwidth_bps > 0 ? bandwidth_bps : (double)__builtin_inf()};

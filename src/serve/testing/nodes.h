@@ -19,6 +19,7 @@ typedef struct nodes {
     es_server *servers[NODES_MAX]; /* named n1, n2, n3 */
     char urls[NODES_MAX][64];
     es_http_client *clients[NODES_MAX];
+    bool one_way; /* of emulated links */
 } nodes;
 
 /* A folder for models. */

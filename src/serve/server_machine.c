@@ -1,0 +1,89 @@
+/* The emulated machine of a node (machine.h) before its batchers: an inference is handed over to
+ * its model once a processor is free, and a replica is then idle. */
+#include "base/clock.h"
+#include "server_route.h"
+
+struct es_server_turns {
+    es_http_timer timer;
+    es_server *server;
+};
+
+/* ---- handing over ---- */
+
+static void start_next(es_server *server)
+{
+    es_machine_job *job = NULL;
+    while ((job = es_machine_next(server->machine, es_clock_now_ns(server->clock))) != NULL)
+        es_server_infer_hand_over(job->context);
+}
+
+void es_server_machine_leave(es_infer *infer, int64_t end_ns)
+{
+    es_server *server = infer->server;
+    if (server->machine == NULL)
+        return;
+    es_machine_end(server->machine, &infer->processor, end_ns);
+    start_next(server);
+}
+
+/* ---- turns: a timer of the loop looks after those whose predecessor was lost ---- */
+
+static void watch(es_server *server, uint32_t loop)
+{
+    int64_t wake_ns = es_machine_wake_ns(server->machine);
+    if (wake_ns != INT64_MAX &&
+        !es_http_timer_set(server->caller, &server->turns[loop].timer, wake_ns))
+        es_server_machine_close(server); /* no memory: rather out of turn than never */
+}
+
+static void on_patience(es_http_timer *timer)
+{
+    es_server_turns *turns = timer->context;
+    es_server *server = turns->server;
+    start_next(server);
+    if (atomic_load(&server->phase) != ES_SERVER_STOPPING)
+        watch(server, (uint32_t)(turns - server->turns));
+}
+
+void es_server_machine_enter(es_infer *infer)
+{
+    es_error err = {0};
+    es_server *server = infer->server;
+    uint32_t loop = es_http_request_loop(infer->request);
+    uint32_t turn = infer->route != NULL ? (uint32_t)infer->route->turn : 0;
+    infer->processor =
+        (es_machine_job){.arrival_ns = infer->arrival_ns, .turn = turn, .context = infer};
+    if (turn > 0)
+        infer->route->turn = 0; /* it was that of this stage */
+    if (es_machine_enter(server->machine, &infer->processor, &err) != ES_OK) {
+        es_server_infer_refuse(infer, &err);
+        return;
+    }
+    start_next(server); /* the inference may be gone by now */
+    if (turn > 0 && es_http_caller_is_here(server->caller))
+        watch(server, loop);
+}
+
+/* ---- life ---- */
+
+es_status es_server_machine_new(es_server *server, es_error *err)
+{
+    uint32_t loops = server->opts.loop_count;
+    if (!server->opts.emulate || server->opts.processors == 0)
+        return ES_OK;
+    server->turns = ES_TAKE_ARRAY(server->arena, es_server_turns, loops);
+    if (server->turns == NULL)
+        return es_arena_full(server->arena, "timers", err);
+    for (uint32_t i = 0; i < loops; i++)
+        server->turns[i] = (es_server_turns){
+            .timer = {.fire = on_patience, .context = &server->turns[i]}, .server = server};
+    return es_machine_new(server->opts.processors, server->opts.queue_max, &server->machine, err);
+}
+
+void es_server_machine_close(es_server *server)
+{
+    if (server->machine == NULL)
+        return;
+    es_machine_close(server->machine);
+    start_next(server);
+}
