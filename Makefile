@@ -52,7 +52,7 @@ tidy: develop ## clang-tidy over everything
 	@git ls-files 'src/*.c' | grep -v -E '_(fuzz|test).c|/testing/' | xargs -P 2 -n 1 clang-tidy -p build/clang --quiet 2> /dev/null
 
 nightly: test test-clang test-asan test-tsan ## what takes longer than CI may: all presets, fuzz, benchmarks
-	@ESTRAN_SOAK_S=3600 ctest --preset dev -R e2e.node_soak
+	@ESTRAN_SOAK_S=3600 ctest --preset dev -R e2e.soak
 	@$(MAKE) fuzz FUZZ_SECONDS=600
 	@$(MAKE) tidy
 	@$(MAKE) bench
