@@ -239,43 +239,58 @@ static void answers_of_one_way_links_say_when_they_left(void **state)
 }
 
 /* One processor for two models: runs of 5 ms follow each other in the order of arrival, as the
- * header of stages tells; turns change it. */
-static void one_processor_runs_one_model_at_a_time(void **state)
+ * header of stages tells; turns change it. True: and no later than that. */
+static bool one_round(es_http_caller *caller, es_http_peer *peer)
 {
-    (void)state;
     enum { CALLS = 4 };
-    es_error err = {0};
-    es_http_caller_opts opts = es_http_caller_opts_default();
-    es_http_caller *caller = NULL;
-    es_http_peer *peer = NULL;
+    /* turns 2, 1, and two as they come, a little later; the last one first */
+    static const int64_t later_ns[CALLS] = {0, 1000, 3000, 2000};
+    static const char *const turns[CALLS] = {"2", "1", NULL, NULL};
+    static const double wanted_us[CALLS] = {5000, 0, 15000, 10000}; /* before they begin */
     static float input[NARROW];
     static burst calls[CALLS];
-    opts.by_hand = true;
-    assert_ok_err(es_http_caller_new(opts, &caller, &err), err);
-    es_http_peer_opts to = es_http_peer_opts_default();
-    to.url = all.urls[0];
-    assert_ok_err(es_http_peer_new(caller, to, &peer, &err), err);
+    bool exact = true;
     int64_t due_ns = es_clock_now_ns(es_clock_system()) + 50 * ES_NS_PER_MS;
-    /* turns 2, 1, and two as they come, a little later; the last one first */
-    const int64_t later_ns[CALLS] = {0, 1000, 3000, 2000};
-    const char *const turns[CALLS] = {"2", "1", NULL, NULL};
     for (size_t i = 0; i < CALLS; i++)
         burst_send(&calls[i], peer, i % 2 == 0 ? "slow" : "lame", due_ns + later_ns[i], turns[i],
                    input);
     while (es_http_caller_count(caller) > 0)
         es_http_caller_run(caller, es_clock_now_ns(es_clock_system()) + ES_NS_PER_S);
-    static const uint64_t wanted_us[CALLS] = {5000, 0, 15000, 10000}; /* before they begin */
     for (size_t i = 0; i < CALLS; i++) {
-        print_message("call %zu: queue %llu us, compute %llu us\n", i,
-                      (unsigned long long)calls[i].queue_us,
-                      (unsigned long long)calls[i].compute_us);
-        assert_true(calls[i].compute_us >= 5000 &&
-                    (double)calls[i].compute_us < 5000 + 1e6 * TOLERANCE_S);
-        assert_true((double)calls[i].queue_us > (double)wanted_us[i] - 10 &&
-                    (double)calls[i].queue_us < (double)wanted_us[i] + 4e6 * TOLERANCE_S);
+        double queue_us = (double)calls[i].queue_us;
+        double compute_us = (double)calls[i].compute_us;
+        print_message("call %zu: queue %.0f us, compute %.0f us\n", i, queue_us, compute_us);
+        assert_true(compute_us >= 5000 && queue_us > wanted_us[i] - 10);
+        exact = exact && compute_us < 5000 + 1e6 * TOLERANCE_S &&
+                queue_us < wanted_us[i] + 1e6 * TOLERANCE_S;
     }
-    es_http_peer_unref(peer);
-    es_http_caller_free(caller);
+    return exact;
+}
+
+/* Whatever else the machine does only adds: one round of several without any is enough. Turns begin
+ * anew with the node. */
+static void one_processor_runs_one_model_at_a_time(void **state)
+{
+    enum { TRIES = 20 };
+    bool exact = false;
+    (void)state;
+    for (int i = 0; i < TRIES && !exact; i++) {
+        es_error err = {0};
+        es_http_caller_opts opts = es_http_caller_opts_default();
+        es_http_peer_opts to = es_http_peer_opts_default();
+        es_http_caller *caller = NULL;
+        es_http_peer *peer = NULL;
+        (void)set_up(NULL);
+        opts.by_hand = true;
+        to.url = all.urls[0];
+        assert_ok_err(es_http_caller_new(opts, &caller, &err), err);
+        assert_ok_err(es_http_peer_new(caller, to, &peer, &err), err);
+        exact = one_round(caller, peer);
+        es_http_peer_unref(peer);
+        es_http_caller_free(caller);
+        (void)tear_down(NULL);
+    }
+    assert_true(exact);
 }
 
 int main(void)
@@ -287,7 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(machines_have_their_speed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(answers_of_one_way_links_say_when_they_left, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(one_processor_runs_one_model_at_a_time, set_up, tear_down),
+        cmocka_unit_test(one_processor_runs_one_model_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
