@@ -183,6 +183,7 @@ void es_json_put_bool(es_json *json, const char *key, bool boolean);
 
 /* Appends text as a JSON text and nothing else: also good YAML, whatever is in it. */
 void es_json_quoted(es_text *out, const char *text);
+void es_json_quoted_n(es_text *out, const char *bytes, size_t size); /* need not end in a NUL */
 
 /* Writes a whole tree. */
 void es_json_doc(es_json *json, const es_doc *value);

@@ -109,7 +109,7 @@ static void append_quoted(es_text *text, const char *bytes, size_t size)
     size_t plain_from = 0;
     for (size_t i = 0; i < size;) {
         unsigned char byte = (unsigned char)bytes[i];
-        size_t step = es_doc_utf8_size(bytes + i, size - i);
+        size_t step = byte < 0x80 ? 1 : es_doc_utf8_size(bytes + i, size - i);
         if (step > 0 && byte >= ' ' && byte != '"' && byte != '\\') {
             i += step;
             continue;
@@ -141,6 +141,11 @@ void es_json_key(es_json *json, const char *key)
 void es_json_quoted(es_text *out, const char *text)
 {
     append_quoted(out, text, strlen(text));
+}
+
+void es_json_quoted_n(es_text *out, const char *bytes, size_t size)
+{
+    append_quoted(out, bytes, size);
 }
 
 void es_json_text(es_json *json, const char *text)

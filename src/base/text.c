@@ -68,13 +68,40 @@ void es_text_format(es_text *text, const char *format, ...)
     va_start(args, format);
     va_list again;
     va_copy(again, args);
-    int size = vsnprintf(NULL, 0, format, args);
+    /* Mostly it fits into what is there: then formatting once is enough. */
+    size_t end = text->capacity < text->cap_bytes ? text->capacity : text->cap_bytes;
+    size_t room = text->status == ES_OK && text->size < end ? end - text->size : 0;
+    int size = vsnprintf(room > 0 ? text->bytes + text->size : NULL, room, format, args);
     va_end(args);
-    if (size >= 0 && reserve(text, (size_t)size)) {
-        (void)vsnprintf(text->bytes + text->size, (size_t)size + 1, format, again);
+    if (size >= 0 && (size_t)size < room) {
         text->size += (size_t)size;
+    } else {
+        if (room > 0)
+            text->bytes[text->size] = '\0';
+        if (size >= 0 && reserve(text, (size_t)size)) {
+            (void)vsnprintf(text->bytes + text->size, (size_t)size + 1, format, again);
+            text->size += (size_t)size;
+        }
     }
     va_end(again);
+}
+
+void es_text_uint(es_text *text, uint64_t number)
+{
+    char digits[20]; /* of the largest */
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    es_text_append_n(text, digits + at, sizeof digits - at);
+}
+
+void es_text_int(es_text *text, int64_t number)
+{
+    if (number < 0)
+        es_text_append_n(text, "-", 1);
+    es_text_uint(text, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
 void es_text_clear(es_text *text)
@@ -94,7 +121,8 @@ void es_text_double(es_text *text, double number)
     char digits[40];
     for (int precision = 15; precision <= 17; precision++) {
         (void)snprintf(digits, sizeof digits, "%.*g", precision, number);
-        if (!(strtod(digits, NULL) < number) && !(strtod(digits, NULL) > number))
+        double read = strtod(digits, NULL);
+        if (!(read < number) && !(read > number))
             break;
     }
     es_text_append(text, digits);

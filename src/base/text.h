@@ -27,6 +27,8 @@ void es_text_done(es_text *text); /* NULL, zeroed and failed texts are fine */
 void es_text_append(es_text *text, const char *words);
 void es_text_append_n(es_text *text, const char *bytes, size_t size);
 void es_text_format(es_text *text, const char *format, ...) ES_PRINTF(2, 3);
+void es_text_uint(es_text *text, uint64_t number); /* in decimal */
+void es_text_int(es_text *text, int64_t number);
 void es_text_clear(es_text *text); /* keeps the memory and forgets a failure */
 
 /* Appends a number so that reading it gives the same double: the shortest of %.15g, %.16g, %.17g.

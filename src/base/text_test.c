@@ -112,6 +112,48 @@ static void doubles_read_back_the_same(void **state)
     }
 }
 
+static void integers_as_printf_would(void **state)
+{
+    (void)state;
+    static const int64_t edges[] = {0, 1, -1, 9, 10, -10, 99, 100, INT64_MAX, INT64_MIN};
+    es_rng rng = es_rng_make(es_test_seed(1), 0);
+    for (size_t i = 0; i < 2000; i++) {
+        char wanted[64];
+        int64_t number = i < sizeof edges / sizeof *edges
+                             ? edges[i]
+                             : (int64_t)(es_rng_u64(&rng) >> (es_rng_u64(&rng) % 64));
+        es_text text;
+        es_text_init(&text, 100);
+        es_text_int(&text, number);
+        es_text_append(&text, " ");
+        es_text_uint(&text, (uint64_t)number);
+        (void)snprintf(wanted, sizeof wanted, "%" PRId64 " %" PRIu64, number, (uint64_t)number);
+        assert_string_equal(es_text_get(&text), wanted);
+        es_text_done(&text);
+    }
+}
+
+/* Whether or not there is room already, up to the cap, beyond which nothing is written. */
+static void formats_into_any_room(void **state)
+{
+    (void)state;
+    for (size_t before = 0; before < 700; before++) {
+        es_text text;
+        es_text_init(&text, 600);
+        for (size_t i = 0; i < before; i++)
+            es_text_append(&text, "a");
+        size_t kept = text.size;
+        es_text_format(&text, "%s%d", "0123456789", 42);
+        bool fits = before + 12 < 600;
+        assert_int_equal(text.size, fits ? kept + 12 : kept);
+        assert_int_equal(strlen(es_text_get(&text)), text.size);
+        assert_int_equal(text.status, fits ? ES_OK : ES_ERR_NOMEM);
+        if (fits)
+            assert_string_equal(es_text_get(&text) + kept, "012345678942");
+        es_text_done(&text);
+    }
+}
+
 static void doubles_print_short(void **state)
 {
     (void)state;
@@ -214,6 +256,8 @@ int main(void)
         cmocka_unit_test(other_failures_keep_their_name),
         cmocka_unit_test(doubles_read_back_the_same),
         cmocka_unit_test(doubles_print_short),
+        cmocka_unit_test(integers_as_printf_would),
+        cmocka_unit_test(formats_into_any_room),
         cmocka_unit_test(numbers_are_whole_texts),
         cmocka_unit_test(integers_know_their_range),
         cmocka_unit_test(nearest_words_are_near),

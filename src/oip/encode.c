@@ -67,9 +67,9 @@ static void write_int(es_text *text, es_dtype dtype, const unsigned char *at)
     if (is_signed && size < 8 && (bits >> (8 * size - 1)) != 0)
         bits |= ~UINT64_C(0) << (8 * size);
     if (is_signed)
-        es_text_format(text, "%lld", (long long)(int64_t)bits);
+        es_text_int(text, (int64_t)bits);
     else
-        es_text_format(text, "%llu", (unsigned long long)bits);
+        es_text_uint(text, bits);
 }
 
 static void write_one(es_text *text, es_dtype dtype, const unsigned char *at)
@@ -90,22 +90,6 @@ static void write_one(es_text *text, es_dtype dtype, const unsigned char *at)
     }
 }
 
-/* A text of the protocol need not end in a NUL. */
-static void write_string(es_text *text, const unsigned char *bytes, size_t size)
-{
-    es_json json;
-    es_text copy;
-    es_text_init(&copy, size + 1);
-    es_text_append_n(&copy, (const char *)bytes, size);
-    es_json_init(&json, text, true);
-    es_json_text(&json, es_text_get(&copy));
-    if (text->size > 0 && text->bytes[text->size - 1] == '\n') /* the end of a document there */
-        text->bytes[--text->size] = '\0';
-    if (es_text_status(&copy, NULL) != ES_OK)
-        text->status = ES_ERR_NOMEM;
-    es_text_done(&copy);
-}
-
 static void write_data(es_text *text, const es_oip_tensor *tensor)
 {
     const unsigned char *at = tensor->data;
@@ -116,7 +100,7 @@ static void write_data(es_text *text, const es_oip_tensor *tensor)
         if (i > 0)
             es_text_append(text, ",");
         if (tensor->dtype == ES_DTYPE_STRING) {
-            write_string(text, at + 4, u32_at(at));
+            es_json_quoted_n(text, (const char *)at + 4, u32_at(at));
             at += 4 + u32_at(at);
         } else {
             write_one(text, tensor->dtype, at);
@@ -130,8 +114,10 @@ static void write_data(es_text *text, const es_oip_tensor *tensor)
 
 static void write_key(es_text *text, const char *key, const char *value)
 {
-    es_text_format(text, "\"%s\":", key);
-    write_string(text, (const unsigned char *)value, strlen(value));
+    es_text_append(text, "\"");
+    es_text_append(text, key);
+    es_text_append(text, "\":");
+    es_json_quoted(text, value);
 }
 
 static void write_params(es_text *text, const es_oip_params *params, int64_t binary_size)
@@ -143,20 +129,23 @@ static void write_params(es_text *text, const es_oip_params *params, int64_t bin
     for (size_t i = 0; i < params->count; i++) {
         const es_oip_param *param = &params->items[i];
         es_text_append(text, comma);
-        write_string(text, (const unsigned char *)param->name, strlen(param->name));
+        es_json_quoted(text, param->name);
         es_text_append(text, ":");
         if (param->type == ES_DOC_BOOL)
             es_text_append(text, param->as.boolean ? "true" : "false");
         else if (param->type == ES_DOC_INT)
-            es_text_format(text, "%lld", (long long)param->as.integer);
+            es_text_int(text, param->as.integer);
         else if (param->type == ES_DOC_NUMBER)
             es_text_double(text, param->as.number);
         else
-            write_string(text, (const unsigned char *)param->as.text, strlen(param->as.text));
+            es_json_quoted(text, param->as.text);
         comma = ",";
     }
-    if (binary_size >= 0)
-        es_text_format(text, "%s\"binary_data_size\":%lld", comma, (long long)binary_size);
+    if (binary_size >= 0) {
+        es_text_append(text, comma);
+        es_text_append(text, "\"binary_data_size\":");
+        es_text_int(text, binary_size);
+    }
     es_text_append(text, "}");
 }
 
@@ -167,8 +156,10 @@ static void write_tensor(es_text *text, const es_oip_tensor *tensor)
     es_text_append(text, ",");
     write_key(text, "datatype", es_oip_dtype_name(tensor->dtype));
     es_text_append(text, ",\"shape\":[");
-    for (size_t i = 0; i < tensor->rank; i++)
-        es_text_format(text, "%s%lld", i > 0 ? "," : "", (long long)tensor->dims[i]);
+    for (size_t i = 0; i < tensor->rank; i++) {
+        es_text_append(text, i > 0 ? "," : "");
+        es_text_int(text, tensor->dims[i]);
+    }
     es_text_append(text, "]");
     write_params(text, &tensor->params, tensor->binary ? (int64_t)tensor->size_bytes : -1);
     if (!tensor->binary)

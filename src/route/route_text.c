@@ -329,8 +329,10 @@ void es_serve_visit_append(es_text *text, const es_serve_visit *visit)
     es_percent_encode(text, visit->node);
     es_text_append(text, "/");
     es_percent_encode(text, visit->model);
-    es_text_format(text, ";queue=%llu;compute=%llu", (unsigned long long)visit->queue_us,
-                   (unsigned long long)visit->compute_us);
+    es_text_append(text, ";queue=");
+    es_text_uint(text, visit->queue_us);
+    es_text_append(text, ";compute=");
+    es_text_uint(text, visit->compute_us);
     if (!isnan(visit->joules)) {
         es_text_append(text, ";joules=");
         es_text_double(text, visit->joules);
