@@ -162,12 +162,24 @@ static int check_role(es_http_request *request, const char *authorization, es_er
     return 403;
 }
 
+/* Blocks of memory begin at multiples of it. A number that is none is for the handler to refuse. */
+static size_t find_shift(const es_http_request *request)
+{
+    const char *name = request->route->head_size_header;
+    const char *value = name != NULL ? es_http_request_header(request, name) : NULL;
+    uint64_t head_bytes = 0;
+    if (value == NULL || !to_length(value, &head_bytes))
+        return 0;
+    return (ES_HTTP_BODY_ALIGN - head_bytes % ES_HTTP_BODY_ALIGN) % ES_HTTP_BODY_ALIGN;
+}
+
 static int check_sizes(es_http_request *request, struct MHD_Connection *mhd, uint64_t length,
                        es_error *err)
 {
     const es_http_server_opts *opts = &request->loop->server->opts;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    request->body_shift = find_shift(request);
     request->body_max = opts->body_bytes_max;
     if (request->route->body_bytes_max > 0)
         request->body_max = request->route->body_bytes_max;

@@ -300,7 +300,7 @@ static void collect(es_http_request *request, const char *bytes, size_t size)
             return;
         }
     }
-    memcpy(request->body + request->body_bytes, bytes, size);
+    memcpy(request->body + request->body_shift + request->body_bytes, bytes, size);
     request->body_bytes = total;
 }
 

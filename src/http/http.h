@@ -63,6 +63,9 @@ typedef struct es_http_route {
     void *context;
     size_t body_bytes_max; /* 0: the server's */
     uint32_t roles;        /* bits; a token with one of them is needed. 0: open to all */
+    /* A header whose number says how many bytes of the body come before the data: these then lie at
+     * a multiple of 16 in memory, and need not be copied to be used. NULL: the body does. */
+    const char *head_size_header;
 } es_http_route;
 
 /* ---- server: options ---- */

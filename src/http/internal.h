@@ -113,8 +113,8 @@ struct es_http_request {
     bool target_too_long;
     char *scratch; /* decoded parameters */
     es_http_match match;
-    unsigned char *body;
-    size_t body_bytes;
+    unsigned char *body; /* begins behind body_shift bytes */
+    size_t body_shift, body_bytes;
     size_t body_capacity;
     size_t body_booked; /* counted in the server's sum */
     size_t body_max;
@@ -240,7 +240,7 @@ void es_http_gone_soon(es_http_loop *loop, int64_t wait_ns); /* looks at the lat
 int es_http_head_check(es_http_request *request, const char *method, uint64_t *out_length,
                        bool *out_chunked, es_error *err);
 
-enum { ES_HTTP_ALLOWED_SIZE = 64 };
+enum { ES_HTTP_ALLOWED_SIZE = 64, ES_HTTP_BODY_ALIGN = 16 };
 
 /* The methods that the request's path knows, for an Allow header. */
 void es_http_allowed(es_http_request *request, char out[ES_HTTP_ALLOWED_SIZE]);

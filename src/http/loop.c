@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { READ_AHEAD_BYTES = 44 * 1024 };
+
 static ES_PRINTF(2, 0) void keep_complaint(void *context, const char *format, va_list args)
 {
     es_http_loop *loop = context;
@@ -21,8 +23,9 @@ static struct MHD_Daemon *daemon_start(es_http_loop *loop)
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[5];
     size_t count = 0;
-    /* Room for the request's head, the answer's head, and reading ahead in a body. */
-    size_t memory = opts->header_bytes_max + opts->target_bytes_max + (size_t)80 * 1024;
+    /* Room for the request's head, the answer's head, and reading ahead in a body. The library
+     * wipes all of it for every request. */
+    size_t memory = opts->header_bytes_max + opts->target_bytes_max + (size_t)READ_AHEAD_BYTES;
     if (server->certificate_pem != NULL) {
         flags |= MHD_USE_TLS;
         tls[count++] =

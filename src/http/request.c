@@ -135,7 +135,7 @@ bool es_http_body_reserve(es_http_request *request, size_t bytes)
     }
     if (bytes <= request->body_capacity)
         return true;
-    unsigned char *larger = realloc(request->body, bytes);
+    unsigned char *larger = realloc(request->body, ES_HTTP_BODY_ALIGN + bytes);
     if (larger == NULL)
         return false;
     request->body = larger;
@@ -174,7 +174,7 @@ bool es_http_request_query(const es_http_request *request, const char *name, cha
 const void *es_http_request_body(const es_http_request *request, size_t *out_size)
 {
     *out_size = request->body_bytes;
-    return request->body;
+    return request->body != NULL ? request->body + request->body_shift : NULL;
 }
 
 uint32_t es_http_request_loop(const es_http_request *request)

@@ -44,6 +44,21 @@ static void echo(void *context, es_http_request *request)
                         &(es_http_answer){.status = 200, .body = body, .body_bytes = size});
 }
 
+/* Where the data behind the head lie, and the body. */
+static void tell_place(void *context, es_http_request *request)
+{
+    size_t size = 0;
+    char text[256];
+    const char *body = es_http_request_body(request, &size);
+    const char *head = es_http_request_header(request, "Head-Bytes");
+    size_t head_bytes = head != NULL ? strtoul(head, NULL, 10) : 0;
+    (void)context;
+    (void)snprintf(text, sizeof text, "%zu of %zu: %.*s",
+                   (size_t)(uintptr_t)(body + head_bytes) % 16, size, size < 99 ? (int)size : 99,
+                   body);
+    say(request, 200, text);
+}
+
 static void named(void *context, es_http_request *request)
 {
     char text[256];
@@ -133,6 +148,10 @@ static world *world_make(const es_http_server_opts *wanted)
         {.method = ES_HTTP_GET, .path = "/hello", .handle = hello},
         {.method = ES_HTTP_POST, .path = "/echo", .handle = echo},
         {.method = ES_HTTP_POST, .path = "/small", .handle = echo, .body_bytes_max = 8},
+        {.method = ES_HTTP_POST,
+         .path = "/place",
+         .handle = tell_place,
+         .head_size_header = "Head-Bytes"},
         {.method = ES_HTTP_GET, .path = "/models/{model}/x", .handle = named},
         {.method = ES_HTTP_GET, .path = "/keep", .handle = keep, .context = w},
         {.method = ES_HTTP_POST, .path = "/take", .take = take, .handle = taken, .context = w},
@@ -192,6 +211,43 @@ static void answers_by_route(void **state)
                      200);
     expect(200, "\r\n\r\n5");
     assert_int_equal(es_http_server_stats(w->server).handled, 5);
+    world_end(w);
+}
+
+/* Memory of requests is used again, with other heads, known sizes and chunks. */
+static void data_behind_a_head_are_aligned(void **state)
+{
+    static char chunk[70000];
+    static char request[80000];
+    char wanted[128];
+    (void)state;
+    world *w = world_make(NULL);
+    memset(chunk, 'a', sizeof chunk - 1);
+    for (int i = 0; i < 40; i++) {
+        (void)snprintf(request, sizeof request,
+                       "POST /place HTTP/1.1\r\nHost: a\r\nHead-Bytes: %d\r\n"
+                       "Content-Length: 50\r\n\r\n%050d",
+                       i, i);
+        assert_int_equal(ask(w, request), 200);
+        (void)snprintf(wanted, sizeof wanted, "\r\n\r\n0 of 50: %050d", i);
+        expect(200, wanted);
+        (void)snprintf(request, sizeof request,
+                       "POST /place HTTP/1.1\r\nHost: a\r\nHead-Bytes: %d\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n%zx\r\n%s\r\n0\r\n\r\n",
+                       i, strlen(chunk), chunk);
+        assert_int_equal(ask(w, request), 200);
+        expect(200, "\r\n\r\n0 of 70004: helloaaa");
+    }
+    for (const char *const *head =
+             (const char *const[]){"-1", "x", "99999999999999999999999", "", NULL};
+         *head != NULL; head++) {
+        (void)snprintf(request, sizeof request,
+                       "POST /place HTTP/1.1\r\nHost: a\r\nHead-Bytes: %s\r\n"
+                       "Content-Length: 3\r\n\r\nabc",
+                       *head);
+        assert_int_equal(ask(w, request), 200);
+        expect(200, "of 3: abc");
+    }
     world_end(w);
 }
 
@@ -757,6 +813,7 @@ int main(void)
         cmocka_unit_test(bounds_bodies_together),
         cmocka_unit_test(streams_answers),
         cmocka_unit_test(serves_many_connections),
+        cmocka_unit_test(data_behind_a_head_are_aligned),
         cmocka_unit_test(bounds_connections),
         cmocka_unit_test(stops_gracefully),
         cmocka_unit_test(stops_after_the_grace),

@@ -38,8 +38,16 @@ enum {
 #define VERSION MODEL "/versions/{version}"
 
 static const es_http_route ROUTES[] = {
-    {.method = ES_HTTP_POST, .path = MODEL "/infer", .handle = es_server_infer, .roles = LOOK},
-    {.method = ES_HTTP_POST, .path = VERSION "/infer", .handle = es_server_infer, .roles = LOOK},
+    {.method = ES_HTTP_POST,
+     .path = MODEL "/infer",
+     .handle = es_server_infer,
+     .roles = LOOK,
+     .head_size_header = ES_OIP_JSON_SIZE_HEADER},
+    {.method = ES_HTTP_POST,
+     .path = VERSION "/infer",
+     .handle = es_server_infer,
+     .roles = LOOK,
+     .head_size_header = ES_OIP_JSON_SIZE_HEADER},
     {.method = ES_HTTP_GET, .path = "/v2/health/live", .handle = es_server_live},
     {.method = ES_HTTP_GET, .path = "/v2/health/ready", .handle = es_server_ready},
     {.method = ES_HTTP_GET, .path = MODEL "/ready", .handle = es_server_model_ready},
