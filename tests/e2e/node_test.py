@@ -202,13 +202,18 @@ class Infer(NodeCase):
     def test_types(self):
         kinds = [("BOOL", tiny_onnx.BOOL, [True, False, True], "<3?"),
                  ("UINT8", tiny_onnx.UINT8, [0, 7, 255], "<3B"),
+                 ("UINT16", tiny_onnx.UINT16, [0, 7, 2**16 - 1], "<3H"),
+                 ("UINT32", tiny_onnx.UINT32, [0, 7, 2**32 - 1], "<3I"),
+                 ("UINT64", tiny_onnx.UINT64, [0, 7, 2**63 - 1], "<3Q"),
                  ("INT8", tiny_onnx.INT8, [-128, 0, 127], "<3b"),
+                 ("INT16", tiny_onnx.INT16, [-2**15, 0, 2**15 - 1], "<3h"),
                  ("INT32", tiny_onnx.INT32, [-2**31, 0, 2**31 - 1], "<3i"),
                  ("INT64", tiny_onnx.INT64, [-2**63, 0, 2**63 - 1], "<3q"),
                  ("FP32", tiny_onnx.FLOAT, [-1.5, 0.1, 3e38], "<3f"),
                  ("FP64", tiny_onnx.DOUBLE, [-1.5, 0.1, 1e300], "<3d")]
         models = {name.lower(): tiny_onnx.same(kind) for name, kind, _, _ in kinds}
-        node = self.start(self.repository(fp16=tiny_onnx.same(tiny_onnx.FLOAT16), **models))
+        node = self.start(self.repository(fp16=tiny_onnx.same(tiny_onnx.FLOAT16),
+                                          bf16=tiny_onnx.same(tiny_onnx.BFLOAT16), **models))
         for name, _, values, packing in kinds:
             tensor = {"name": "x", "shape": [3], "datatype": name}
             told = self.good(node.infer(name.lower(), {"inputs": [{**tensor, "data": values}]}))
@@ -223,16 +228,36 @@ class Infer(NodeCase):
                 "inputs": [{**tensor, "parameters": {"binary_data_size": len(packed)}}],
                 "parameters": {"binary_data_output": True}}, packed))
             self.assertEqual(answer.body[int(answer.headers[HEADER.lower()]):], packed)
-        half = {"name": "x", "shape": [3], "datatype": "FP16"}
-        packed = struct.pack("<3e", 1, -2, 0.5)
-        document = {"inputs": [{**half, "parameters": {"binary_data_size": 6}}],
-                    "parameters": {"binary_data_output": True}}
-        answer = self.good(node.infer("fp16", document, packed))
-        self.assertEqual(answer.body[int(answer.headers[HEADER.lower()]):], packed)
-        del document["parameters"]
-        self.bad(node.infer("fp16", document, packed), 400, "'y'", "FP16", "binary only")
-        self.bad(node.infer("fp16", {"inputs": [{**half, "data": [1, 2, 3]}]}), 400,
-                 "inputs[0].data", "FP16")
+        # as binary only
+        for name, packed in (("FP16", struct.pack("<3e", 1, -2, 0.5)),
+                             ("BF16", struct.pack("<3H", 0x3f80, 0xc000, 0x3f00))):
+            half = {"name": "x", "shape": [3], "datatype": name}
+            document = {"inputs": [{**half, "parameters": {"binary_data_size": 6}}],
+                        "parameters": {"binary_data_output": True}}
+            answer = self.good(node.infer(name.lower(), document, packed))
+            self.assertEqual(answer.body[int(answer.headers[HEADER.lower()]):], packed)
+            del document["parameters"]
+            self.bad(node.infer(name.lower(), document, packed), 400, "'y'", name, "binary only")
+            self.bad(node.infer(name.lower(), {"inputs": [{**half, "data": [1, 2, 3]}]}), 400,
+                     "inputs[0].data", name)
+        self.end(node)
+
+    def test_texts(self):
+        """BYTES are read and written (classification answers with them), but no model takes them."""
+        node = self.start(self.repository(three=tiny_onnx.same(tiny_onnx.STRING)))
+        told = self.good(node.curl("/v2/models/three")).json()
+        self.assertEqual(told["inputs"], [{"name": "x", "datatype": "BYTES", "shape": [3]}])
+        words = ["ab", "", "d\u00e9j\u00e0 \"vu\""]
+        packed = b"".join(struct.pack("<I", len(word.encode())) + word.encode() for word in words)
+        tensor = {"name": "x", "shape": [3], "datatype": "BYTES"}
+        for document, binary in (({"inputs": [{**tensor, "data": words}]}, b""),
+                                 ({"inputs": [{**tensor, "parameters": {
+                                     "binary_data_size": len(packed)}}]}, packed)):
+            self.bad(node.infer("three", document, binary), 501, "'x'", "only tensors of numbers")
+        self.bad(node.infer("three", {"inputs": [{**tensor, "parameters": {
+            "binary_data_size": len(packed) - 1}}]}, packed[:-1]), 400, "inputs[0]")
+        self.bad(node.infer("three", {"inputs": [{**tensor, "data": ["a", 1, "b"]}]}), 400,
+                 "inputs[0].data[1]")
         self.end(node)
 
     def test_classification(self):

@@ -1,7 +1,8 @@
 """Small ONNX models as bytes, written field by field (protobuf wire format): for tests only."""
 import struct
 
-FLOAT, UINT8, INT8, INT32, INT64, BOOL, FLOAT16, DOUBLE = 1, 2, 3, 6, 7, 9, 10, 11
+FLOAT, UINT8, INT8, UINT16, INT16, INT32, INT64, STRING, BOOL, FLOAT16, DOUBLE = range(1, 12)
+UINT32, UINT64, BFLOAT16 = 12, 13, 16
 
 
 def varint(number):
