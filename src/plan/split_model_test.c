@@ -55,12 +55,12 @@ static void test_onnx_becomes_layers(void **state)
         assert_int_equal(layer->output == NULL, j + 1 == model->layer_count);
         if (layer->output != NULL && strcmp(layer->output, "features") == 0) {
             features = true;
-            assert_true(layer->output_bytes == 512);
+            assert_true(layer->output_bytes == 192);
         }
     }
     assert_true(features);
-    assert_true(fabs(macs - 1.624e6) < 1e3);
-    assert_true(memory_bytes >= 205e3 && memory_bytes < 230e3);
+    assert_true(fabs(macs - 983328) < 1e3);
+    assert_true(memory_bytes >= 104e3 && memory_bytes < 125e3);
     assert_true(model->input_bytes == 2048 && model->answer_bytes == 24);
 }
 
@@ -93,10 +93,10 @@ static void test_layout_over_a_scenario(void **state)
     const es_node_id nodes[] = {node(scenario, "sensor-1"), node(scenario, "hall"),
                                 node(scenario, "cloud")};
     assert_ok_err(es_split_layout(arena, scenario, model, nodes, 3, &problem, &err), err);
-    assert_true(fabs(problem->time_s[0] - 300 * 2e-3) < 1e-9);
-    assert_true(fabs(problem->time_s[2 + 1] - 30 * 1e-3) < 1e-9);
-    assert_true(fabs(problem->energy_j[0] - 300 * 2e-3 * 0.85) < 1e-9);
-    assert_true(problem->memory_bytes[0] == 0.15e6);
+    assert_true(fabs(problem->time_s[0] - 1000 * 2e-3) < 1e-9);
+    assert_true(fabs(problem->time_s[2 + 1] - 40 * 1e-3) < 1e-9);
+    assert_true(fabs(problem->energy_j[0] - 1000 * 2e-3 * 0.85) < 1e-9);
+    assert_true(problem->memory_bytes[0] == 0.024e6);
     const es_split_hop *far = &problem->hops[0 * 3 + 2];
     assert_true(fabs(far->latency_s - 21e-3) < 1e-12);
     assert_true(fabs(far->bottleneck_seconds_per_bit - 1 / 4e6) < 1e-15);

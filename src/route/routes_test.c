@@ -350,7 +350,7 @@ static void follows_stages_and_links(void **state)
 {
     (void)state;
     const es_scenario *scenario = first_run();
-    es_pipeline_id cascade = es_scenario_pipeline_find(scenario, "cascade");
+    es_pipeline_id cascade = es_scenario_pipeline_find(scenario, "small+large");
     es_node_id sensor = es_network_node_find(scenario->network, "sensor-1");
     es_node_id hall = es_network_node_find(scenario->network, "hall");
     const es_routing routing = {
@@ -372,8 +372,15 @@ static void follows_stages_and_links(void **state)
     assert_ok_err(es_serve_routes_make(arena, scenario, &plan, cluster, opts, &routes, &err), err);
     assert_int_equal(routes->peer_count, 1);
     assert_string_equal(routes->peers[0].name, "sensor-1");
-    assert_string_equal(routes->classes[0].options[0].route,
-                        "sensor-1/small;exit=0.85, hall/large;input=request");
+    es_serve_route route;
+    assert_ok_err(es_serve_route_decode(arena, routes->classes[0].options[0].route, &route, &err),
+                  err);
+    assert_int_equal(route.stage_count, 2);
+    assert_string_equal(route.stages[0].model, "small");
+    assert_true(route.stages[0].exit == scenario->pipelines[cascade.index].stages[0].exit_threshold);
+    assert_string_equal(route.stages[1].node, "hall");
+    assert_string_equal(route.stages[1].model, "large");
+    assert_true(strstr(routes->classes[0].options[0].route, ";input=request") != NULL);
     assert_true(routes->classes[0].options[0].latency_s_p95 == p95_s);
     assert_int_equal(routes->classes[1].option_count, 0);
     assert_ok_err(

@@ -125,13 +125,13 @@ class Compress(support.Case):
         self.assertTrue((out / "large.scores.npy").exists())
 
     def test_bottleneck(self):
-        recipe = ("bottleneck:at=features,bytes=64,classifier=joint,distil_epochs=4,epochs=8,batch=16,rate=0.003,"
+        recipe = ("bottleneck:at=features,bytes=32,classifier=joint,distil_epochs=4,epochs=8,batch=16,rate=0.003,"
                   "tune=0.4,loss=0.1")
         found = json.loads(self.compress("--recipe", recipe, "--task", "condition", "--json").stdout)
         neck = found["variants"][1]
-        self.assertEqual(neck["stages"][0]["forward_bytes"], 64)
-        self.assertEqual(neck["report"]["payload_bytes"], 64)
-        self.assertIn("output_bytes: 64\n", (self.folder / "out/catalogue.yaml").read_text())
+        self.assertEqual(neck["stages"][0]["forward_bytes"], 32)
+        self.assertEqual(neck["report"]["payload_bytes"], 32)
+        self.assertIn("output_bytes: 32\n", (self.folder / "out/catalogue.yaml").read_text())
         self.assertEqual([p["name"] for p in neck["pipelines"]],
                          ["large-bottleneck", "large-bottleneck-tail"])
         self.check_stages_run(neck, neck["pipelines"][0])

@@ -144,8 +144,7 @@ class Footprint(Case):
     def test_series_in_the_scenario(self):
         """simulate and footprint follow the same grid: its second half is five times as dirty."""
         self.write("ci.csv", "time_s,g\n0,100\n6,500\n")
-        text = (ROOT / EXAMPLE).read_text().replace("samples: samples.f32", "")
-        text = text.replace("labels: labels.u8", "").replace("file: models/", "file: ")
+        text = support.example(samples=False)
         text += "\nevents: {nodes: [{at: cloud, carbon: {file: ci.csv, column: g}}]}\n"
         path = self.write("s.yaml", text)
         plain = self.write("p.yaml", text.replace("events:", "#"))

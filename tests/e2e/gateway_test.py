@@ -6,9 +6,10 @@ import struct
 import subprocess
 import unittest
 
+import support
 from gateway_support import FIGURES, WIDTH, GatewayCase, Process, options
 from node_support import HEADER, Answer, f32, floats
-from support import EXAMPLE, ROOT, main
+from support import ROOT, main
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -141,19 +142,17 @@ class Replay(GatewayCase):
         document["tasks"] = []
         gate.json("PUT", "/estran/v1/routes", document)
         sample = (ROOT / "examples/01-first-run/samples.f32").read_bytes()[:2048]
-        head = json.dumps({"inputs": [{"name": "signal", "shape": [1, 1, 512], "datatype": "FP32",
+        head = json.dumps({"inputs": [{"name": "input", "shape": [1, 1, 512], "datatype": "FP32",
                                        "parameters": {"binary_data_size": 2048}}],
                            "parameters": {"estran_entry": "sensor-3"}}).encode()
         for _ in range(7):
             self.assertEqual(gate.call("POST", "/v2/models/condition/infer", head + sample,
                                        {HEADER: str(len(head))})[0], 200)
         gate.end()
-        text = (ROOT / EXAMPLE).read_text()
+        text = support.example(samples=False)
         demand = (f"demand:\n  - {{task: condition, at: sensor-3, arrivals: trace, "
                   f"trace: {{file: {log}, format: requests}}}}\n")
         text = re.sub(r"demand:\n(  - .*\n)+", demand, text)
-        text = re.sub(r"    (samples|labels): .*\n", "", text)
-        text = text.replace("models/", str(ROOT / "examples/01-first-run/models") + "/")
         told = self.ok("simulate", "--mode", "event", "--json", self.write("again.yaml", text)).stdout
         total = {}
         for line in told.splitlines():

@@ -3,7 +3,7 @@ import json
 import xml.dom.minidom
 
 import support
-from support import EXAMPLE, ROOT, Case, estran
+from support import EXAMPLE, Case, estran
 
 
 class Pareto(Case):
@@ -47,8 +47,7 @@ class Pareto(Case):
         self.assertEqual(estran("pareto", EXAMPLE, "--points", "1").returncode, 2)
 
     def test_infeasible(self):
-        text = (ROOT / EXAMPLE).read_text().replace("deadline_ms: 80", "deadline_ms: 0.5")
-        text = text.replace("samples: samples.f32", "").replace("labels: labels.u8", "")
+        text = support.example(samples=False).replace("deadline_ms: 80", "deadline_ms: 0.5")
         path = self.write("late.yaml", text)
         for method in ("exact", "approx"):
             done = estran("pareto", path, "--method", method)

@@ -1,6 +1,7 @@
 """What the whole-program tests share."""
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,15 @@ class Case(unittest.TestCase):
         for part in expected:
             self.assertIn(part, lines[0], f"{words}")
         return done
+
+
+def example(samples=True):
+    """The first example as text that can be written anywhere; without samples, requests are drawn."""
+    folder = (ROOT / EXAMPLE).parent
+    text = (ROOT / EXAMPLE).read_text().replace("models/", f"{folder}/models/")
+    if not samples:
+        return re.sub(r"    (samples|labels): .*\n", "", text)
+    return re.sub(r"    (samples|labels): ", rf"\g<0>{folder}/", text)
 
 
 def data(name):
