@@ -191,6 +191,24 @@ static void put_topology(const es_report *report, es_text *out)
                         "links: one-way latency, bandwidth</b></li></ul>\n");
 }
 
+/* The colours of the tiers that there are. */
+static void put_tiers(const es_network *network, es_text *out)
+{
+    static const char *const colours[ES_TIER_COUNT] = {"k2", "k0", "k4", "k3"}; /* of .t0 .. .t3 */
+    const char *before = "ends at: ";
+    for (int t = 0; t < ES_TIER_COUNT; t++) {
+        bool there = false;
+        for (uint32_t v = 0; v < es_network_node_count(network) && !there; v++)
+            there = es_network_node(network, (es_node_id){v})->tier == (es_tier)t;
+        if (!there)
+            continue;
+        es_text_format(out, "<li class=\"%s\"><i class=\"round\"></i><b>%s%s</b></li>", colours[t],
+                       before, es_tier_name((es_tier)t));
+        before = "";
+    }
+    es_text_append(out, "</ul>\n");
+}
+
 static void put_planes(const es_report *report, es_text *out)
 {
     const es_scenario *scenario = report->scenario;
@@ -200,11 +218,8 @@ static void put_planes(const es_report *report, es_text *out)
                         "one request that does not wait. Up and left is better; the line joins "
                         "what nothing shown beats.</p>\n<ul class=\"legend\">"
                         "<li><svg class=\"key\" viewBox=\"0 0 22 22\"><circle class=\"ring\" "
-                        "cx=\"11\" cy=\"11\" r=\"9\"/></svg><b>in the plan</b></li>"
-                        "<li class=\"k2\"><i class=\"round\"></i><b>ends at a device</b></li>"
-                        "<li class=\"k0\"><i class=\"round\"></i><b>edge</b></li>"
-                        "<li class=\"k4\"><i class=\"round\"></i><b>network</b></li>"
-                        "<li class=\"k3\"><i class=\"round\"></i><b>cloud</b></li></ul>\n");
+                        "cx=\"11\" cy=\"11\" r=\"9\"/></svg><b>in the plan</b></li>");
+    put_tiers(scenario->network, out);
     for (uint32_t t = 0; t < count; t++) {
         es_text_append(out, "<h3 class=\"task\">");
         es_put_html(out, scenario->tasks[t].name, 0);

@@ -143,6 +143,29 @@ typedef struct es_box {
 void es_svg_axis_x(es_svg *svg, const es_axis *axis, es_box box, const char *name);
 void es_svg_axis_y(es_svg *svg, const es_axis *axis, es_box box, const char *name);
 
+/* ---- labels.c: names beside lines ---- */
+
+enum { ES_LABELS_MAX = 1024 }; /* boxes, and lines, that are kept off; more are not seen */
+
+typedef struct es_labels {
+    es_text text; /* the labels as SVG, to be drawn over everything */
+    es_box room;  /* labels stay inside */
+    size_t box_count, line_count;
+    es_box boxes[ES_LABELS_MAX]; /* that labels keep off */
+    es_box lines[ES_LABELS_MAX]; /* from (left, top) to (right, bottom), in any direction */
+    double half_widths[ES_LABELS_MAX];
+} es_labels;
+
+void es_labels_init(es_labels *labels);
+void es_labels_done(es_labels *labels);
+void es_labels_avoid_box(es_labels *labels, es_box box);
+void es_labels_avoid_line(es_labels *labels, es_box ends, double half_width);
+
+/* Words in 11 pixels beside the line, gap pixels from it, above or below: the other way round, or
+ * nowhere, when there is no room. All lines should be known before. */
+void es_labels_put(es_labels *labels, es_box ends, double gap, bool below, const char *class,
+                   const char *words);
+
 /* ---- charts ---- */
 
 enum { ES_SERIES_COUNT = 6 }; /* colours; more cases repeat them */

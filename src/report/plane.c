@@ -13,7 +13,7 @@ enum {
     TOP = 30,
     FOOT = 44,
     NAME_SIZE = 40,
-    NAMED_MAX = 24, /* with more spots, only the chosen and those on the line are named */
+    NAMED_MAX = 24, /* with more names, only the chosen and those on the line are told */
     RADIUS = 5,
     RING = 9
 };
@@ -178,11 +178,23 @@ static bool is_named(const layout *l, const char *name)
     return false;
 }
 
+static size_t different_names(const es_plane *plane)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plane->count; i++) {
+        size_t first = 0;
+        while (strcmp(plane->spots[first].name, plane->spots[i].name) != 0)
+            first++;
+        count += first == i;
+    }
+    return count;
+}
+
 static void put_names(es_svg *svg, layout *l)
 {
     enum { CHOSEN, BEST, REST, ROUNDS };
     for (int round = CHOSEN; round < ROUNDS; round++) {
-        if (round == REST && l->plane->count > NAMED_MAX)
+        if (round == REST && different_names(l->plane) > NAMED_MAX)
             return;
         for (size_t i = 0; i < l->plane->count; i++) {
             size_t at = l->order[i];

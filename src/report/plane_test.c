@@ -79,9 +79,18 @@ static void names_stand_once(void **state)
     assert_int_equal(count_of(svg, "class=\"spot t0\""), 40);
     assert_int_equal(count_of(svg, "<title>hover</title>"), 41); /* the ring too */
     assert_int_equal(count_of(svg, ">same</text>"), 1);
-    assert_int_equal(count_of(svg, ">other</text>"), 0); /* many spots: only the best are named */
+    assert_int_equal(count_of(svg, ">other</text>"), 1); /* many spots, but two names */
     assert_int_equal(count_of(svg, "class=\"least\""), 1);
     assert_int_equal(count_of(svg, ">least: 75.0 %</text>"), 1);
+    es_text_done(&out);
+    char names[40][8];
+    for (size_t i = 0; i < 39; i++) {
+        (void)snprintf(names[i], sizeof names[i], "v%zu", i);
+        spots[i].name = names[i];
+    }
+    svg = draw(spots, 40, 75, &out);
+    assert_int_equal(count_of(svg, ">other</text>"), 0); /* many: only the best are named */
+    assert_int_equal(count_of(svg, ">v0</text>"), 1);
     es_text_done(&out);
 }
 

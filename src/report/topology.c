@@ -19,7 +19,6 @@ enum {
     DOTS_HEIGHT = 520,
     LINK_DOWN = 14, /* from the top of a box to its links, and to its flows */
     FLOW_DOWN = 28,
-    TAKEN_MAX = 256,
     DOT_HOSTED_MAX = 3,
     FLOWS_MAX = 400,
     HOPS_MAX = 64,
@@ -44,57 +43,12 @@ typedef struct es_drawing {
     es_place *places;
     uint32_t node_count;
     double height;
-    es_text labels; /* drawn over everything */
-    size_t taken_count;
-    es_box taken[TAKEN_MAX]; /* by boxes and labels: labels keep off */
+    es_labels labels;
 } es_drawing;
 
 static const es_node *node_at(const es_drawing *drawing, uint32_t v)
 {
     return es_network_node(drawing->network, (es_node_id){v});
-}
-
-/* ---- labels of lines ---- */
-
-static void take_room(es_drawing *drawing, es_box box)
-{
-    if (drawing->taken_count < TAKEN_MAX)
-        drawing->taken[drawing->taken_count++] = box;
-}
-
-static bool is_free(const es_drawing *drawing, es_box box)
-{
-    for (size_t i = 0; i < drawing->taken_count; i++) {
-        es_box other = drawing->taken[i];
-        if (box.left < other.right && other.left < box.right && box.top < other.bottom &&
-            other.top < box.bottom)
-            return false;
-    }
-    return box.left >= 0 && box.right <= WIDTH && box.top >= 0 && box.bottom <= drawing->height;
-}
-
-/* On a steep line, above or below a flat one, near its middle, where nothing stands yet; else
- * nowhere: hovering over the line tells. */
-static void label_line(es_drawing *drawing, double x1, double y1, double x2, double y2,
-                       bool below_first, const char *class, const char *words)
-{
-    static const double along[] = {0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8};
-    double width = 6.1 * (double)es_text_width(words);
-    bool steep = fabs(y2 - y1) > 0.2 * fabs(x2 - x1);
-    for (size_t i = 0; i < 2 * sizeof along / sizeof along[0]; i++) {
-        double t = along[i / 2];
-        bool below = (i % 2 == 0) == below_first;
-        double x = x1 + t * (x2 - x1);
-        double y = y1 + t * (y2 - y1) + (steep ? 4 : below ? 15 : -6);
-        es_box box = {x - width / 2, y - 10, x + width / 2, y + 3};
-        if (!is_free(drawing, box))
-            continue;
-        take_room(drawing, box);
-        es_svg over = drawing->svg;
-        over.out = &drawing->labels;
-        es_svg_text(&over, x, y, "middle", class, words, 0);
-        return;
-    }
 }
 
 /* ---- where things lie ---- */
@@ -201,8 +155,9 @@ static void place_in_columns(es_drawing *drawing)
             else
                 place->y = HEAD + (row + 0.5) * (DOTS_HEIGHT - HEAD) / counts[t];
             if (drawing->boxes)
-                take_room(drawing,
-                          (es_box){x - BOX_WIDTH / 2.0, y, x + BOX_WIDTH / 2.0, y + place->height});
+                es_labels_avoid_box(&drawing->labels,
+                                    (es_box){x - BOX_WIDTH / 2.0 - 2, y - 5,
+                                             x + BOX_WIDTH / 2.0 + 2, y + place->height + 5});
             y += place->height + BOX_GAP;
             row++;
         }
@@ -272,10 +227,17 @@ static void put_links(es_drawing *drawing)
         if (drawing->boxes)
             box_ends(from, to, LINK_DOWN, &x1, &y1, &x2, &y2, &bend);
         put_curve(drawing, "link", 1.2, x1, y1, x2, y2, bend, 0, title);
+        es_labels_avoid_line(&drawing->labels, (es_box){x1 + bend, y1, x2 + bend, y2}, 1);
     }
 }
 
-static void label_links(es_drawing *drawing)
+/* Flat lines have less choice. */
+static bool is_steep(es_box ends)
+{
+    return fabs(ends.bottom - ends.top) > 0.2 * fabs(ends.right - ends.left);
+}
+
+static void label_links(es_drawing *drawing, bool steep)
 {
     uint32_t count = es_network_link_count(drawing->network);
     for (uint32_t e = 0; count <= LINK_LABELS_MAX && e < count; e++) {
@@ -289,7 +251,9 @@ static void label_links(es_drawing *drawing)
         box_ends(&drawing->places[link->from.index], &drawing->places[link->to.index], LINK_DOWN,
                  &x1, &y1, &x2, &y2, &bend);
         link_words(link, words);
-        label_line(drawing, x1 + bend, y1, x2 + bend, y2, false, "linklabel", words);
+        es_box ends = {x1 + bend, y1, x2 + bend, y2};
+        if (is_steep(ends) == steep)
+            es_labels_put(&drawing->labels, ends, 6, false, "linklabel", words);
     }
 }
 
@@ -399,10 +363,11 @@ static void put_flow(es_drawing *drawing, const es_flow *flow, double largest_rp
     double end_y = y2 - (y2 - control_y) / length * head * 0.8;
     put_curve(drawing, "flow", width, x1, y1, end_x, end_y, control_x - (x1 + end_x) / 2,
               control_y - (y1 + end_y) / 2, title);
+    es_labels_avoid_line(&drawing->labels, (es_box){x1 + bend_x, y1, x2 + bend_x, y2}, width / 2);
     put_arrow_head(drawing, control_x, control_y, x2, y2, head);
 }
 
-static void label_flow(es_drawing *drawing, const es_flow *flow)
+static void label_flow(es_drawing *drawing, const es_flow *flow, bool steep)
 {
     char rate[ES_NUMBER_SIZE];
     char words[64];
@@ -414,7 +379,9 @@ static void label_flow(es_drawing *drawing, const es_flow *flow)
     box_ends(&drawing->places[flow->from], &drawing->places[flow->to], FLOW_DOWN, &x1, &y1, &x2,
              &y2, &bend);
     (void)snprintf(words, sizeof words, "%s requests/s", es_show_number(flow->rate_rps, rate));
-    label_line(drawing, x1 + bend, y1, x2 + bend, y2, true, "flowlabel", words);
+    es_box ends = {x1 + bend, y1, x2 + bend, y2};
+    if (is_steep(ends) == steep)
+        es_labels_put(&drawing->labels, ends, 7, true, "flowlabel", words);
 }
 
 static void put_flows(es_drawing *drawing)
@@ -426,10 +393,11 @@ static void put_flows(es_drawing *drawing)
         largest_rps = fmax(largest_rps, flows[i].rate_rps);
     for (size_t i = 0; i < count; i++)
         put_flow(drawing, &flows[i], largest_rps);
-    for (size_t i = 0; drawing->boxes && count <= FLOW_LABELS_MAX && i < count; i++)
-        label_flow(drawing, &flows[i]);
-    if (drawing->boxes)
-        label_links(drawing);
+    for (int steep = 0; drawing->boxes && steep < 2; steep++) {
+        for (size_t i = 0; count <= FLOW_LABELS_MAX && i < count; i++)
+            label_flow(drawing, &flows[i], steep == 1);
+        label_links(drawing, steep == 1);
+    }
 }
 
 /* ---- nodes ---- */
@@ -525,7 +493,7 @@ void es_draw_topology(const es_report *report, es_text *out)
         out->status = ES_ERR_NOMEM;
         return;
     }
-    es_text_init(&drawing.labels, (size_t)1 << 20);
+    es_labels_init(&drawing.labels);
     bool map = all_placed(&drawing);
     drawing.boxes = drawing.boxes && !map;
     count_uses(&drawing);
@@ -538,6 +506,7 @@ void es_draw_topology(const es_report *report, es_text *out)
     else
         place_in_columns(&drawing);
     begin(&drawing);
+    drawing.labels.room = (es_box){0, 0, WIDTH, drawing.height};
     es_text_append(out, es_text_get(&names));
     es_text_done(&names);
     put_links(&drawing);
@@ -548,8 +517,8 @@ void es_draw_topology(const es_report *report, es_text *out)
         else
             put_dot(&drawing, v);
     }
-    es_text_append(out, es_text_get(&drawing.labels));
-    es_text_done(&drawing.labels);
+    es_text_append(out, es_text_get(&drawing.labels.text));
+    es_labels_done(&drawing.labels);
     es_svg_end(&drawing.svg);
     free(drawing.places);
 }
