@@ -264,7 +264,8 @@ es_bounds es_median_of(double *values, size_t count);
 es_status es_check_label(uint32_t label, size_t sample, size_t classes,
                          es_error *err) ES_MUST_CHECK;
 
-/* Original's time over the variant's, by runs in turn for that long: median and its 95 % interval.
+/* Original's processor time over the variant's, by runs in turn for that long: median and its 95 %
+ * interval.
  */
 es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_session *original,
                            es_session *variant, double time_s, es_bounds *out,

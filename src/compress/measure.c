@@ -168,12 +168,12 @@ static es_status runner_start(const es_compress_job *job, es_arena *scratch, es_
     return es_binding_new(session, &r->input, 1, r->outputs, count, &r->binding, err);
 }
 
-static es_status run_block(runner *r, es_clock *clock, double *out_s, es_error *err)
+static es_status run_block(runner *r, double *out_s, es_error *err)
 {
-    int64_t start = es_clock_now_ns(clock);
+    int64_t start = es_clock_thread_ns();
     for (size_t i = 0; i < RUNS_OF_A_BLOCK; i++)
         ES_TRY(es_binding_run(r->binding, err));
-    *out_s = 1e-9 * (double)(es_clock_now_ns(clock) - start);
+    *out_s = 1e-9 * (double)(es_clock_thread_ns() - start);
     return ES_OK;
 }
 
@@ -200,7 +200,6 @@ es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_ses
 {
     ES_CLEANUP(runner_done) runner a = {.binding = NULL};
     ES_CLEANUP(runner_done) runner b = {.binding = NULL};
-    es_clock *clock = es_clock_system();
     double *ratios = ES_TAKE_ARRAY(scratch, double, PAIRS_MAX);
     if (ratios == NULL)
         return es_arena_full(scratch, "pairs", err);
@@ -211,12 +210,12 @@ es_status es_measure_speed(const es_compress_job *job, es_arena *scratch, es_ses
     double first = 0;
     double second = 0;
     for (size_t i = 0; i < WARM_UP; i++) {
-        ES_TRY(run_block(&a, clock, &first, err));
-        ES_TRY(run_block(&b, clock, &second, err));
+        ES_TRY(run_block(&a, &first, err));
+        ES_TRY(run_block(&b, &second, err));
     }
     while (pairs < PAIRS_MAX && (pairs < PAIRS_MIN || spent < time_s)) {
-        ES_TRY(run_block(&a, clock, &first, err));
-        ES_TRY(run_block(&b, clock, &second, err));
+        ES_TRY(run_block(&a, &first, err));
+        ES_TRY(run_block(&b, &second, err));
         ratios[pairs++] = first / second;
         spent += first + second;
         es_job_progress(job, "speed", fmin(spent / time_s, 1));
