@@ -9,6 +9,7 @@
 #include "http/testing/http_bench_client.h"
 #include "internal.h"
 #include "runtime/testing/tiny_model.h"
+#include "serve/serve.h"
 
 #include <malloc.h>
 #include <netinet/tcp.h>

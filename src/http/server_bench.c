@@ -1,6 +1,7 @@
 /* Requests per second and latency of our server beside the library's own minimal server: the same
  * small answer, keep-alive, one server thread, one client thread, loopback. */
 #include "es_bench.h"
+#include "http/testing/http_bench_bare.h"
 #include "http/testing/http_bench_client.h"
 #include "internal.h"
 
@@ -65,27 +66,6 @@ static bool drive_alone(load *given)
 
 /* ---- the two servers ---- */
 
-static enum MHD_Result bare(void *context, struct MHD_Connection *mhd, const char *url,
-                            const char *method, const char *version, const char *upload,
-                            size_t *upload_size, void **request_context)
-{
-    static int seen;
-    struct MHD_Response *response = context;
-    (void)url;
-    (void)method;
-    (void)version;
-    (void)upload;
-    if (*request_context == NULL) {
-        *request_context = &seen;
-        return MHD_YES;
-    }
-    if (*upload_size > 0) {
-        *upload_size = 0;
-        return MHD_YES;
-    }
-    return MHD_queue_response(mhd, 200, response);
-}
-
 static void ready(void *context, es_http_request *request)
 {
     (void)context;
@@ -116,12 +96,7 @@ static struct MHD_Daemon *start_bare(struct MHD_Response **response, uint16_t *p
     static char body[] = "{\"ready\":true}";
     *response = MHD_create_response_from_buffer(14, body, MHD_RESPMEM_PERSISTENT);
     (void)MHD_add_response_header(*response, "Content-Type", "application/json");
-    struct MHD_Daemon *daemon =
-        MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, bare, *response,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)65536, MHD_OPTION_END);
-    if (daemon != NULL)
-        *port = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
-    return daemon;
+    return bare_start(*response, port);
 }
 
 static void add_pair(es_bench *bench, const char *what, const es_bench_job *jobs, double requests)

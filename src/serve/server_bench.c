@@ -5,133 +5,12 @@
  */
 #include "base/file.h"
 #include "es_bench.h"
-#include "http/testing/http_bench_client.h"
-#include "oip/oip.h"
 #include "runtime/testing/tiny_model.h"
-#include "serve.h"
+#include "serve/testing/bench_node.h"
 
-#include <dirent.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 enum { CONNECTIONS_MAX = 64, ROUNDS = 9, PACED = 300, BATCH_WIDTH = 32, BATCH_LAYERS = 400 };
-
-typedef struct node {
-    pid_t pid;
-    uint16_t port;
-} node;
-
-/* ---- the node's process ---- */
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop = 1;
-}
-
-/* Never returns. */
-static void serve(const char *repository, int ready_fd)
-{
-    es_error err = {0};
-    es_server *server = NULL;
-    size_t failed = 0;
-    es_server_opts opts = es_server_opts_default();
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGTERM, &action, NULL);
-    opts.repository = repository;
-    opts.port = 0;
-    if (es_server_init(opts, &server, &err) != ES_OK ||
-        es_server_start(server, &failed, &err) != ES_OK || failed > 0) {
-        (void)fprintf(stderr, "node: %s\n", es_error_text(&err));
-        _exit(1);
-    }
-    uint16_t port = es_server_port(server);
-    if (write(ready_fd, &port, sizeof port) != sizeof port)
-        _exit(1);
-    while (stop == 0)
-        (void)poll(NULL, 0, 100);
-    es_server_done(server);
-    _exit(0);
-}
-
-static bool node_start(node *out, const char *repository)
-{
-    int ends[2];
-    if (pipe(ends) != 0)
-        return false;
-    out->pid = fork();
-    if (out->pid == 0) {
-        (void)close(ends[0]);
-        serve(repository, ends[1]);
-    }
-    (void)close(ends[1]);
-    bool good = out->pid > 0 && read(ends[0], &out->port, sizeof out->port) == sizeof out->port;
-    (void)close(ends[0]);
-    return good;
-}
-
-static void node_stop(node *one)
-{
-    int status = 0;
-    if (one->pid <= 0)
-        return;
-    (void)kill(one->pid, SIGTERM);
-    (void)waitpid(one->pid, &status, 0);
-}
-
-static double node_memory_mb(const node *one)
-{
-    char path[64];
-    unsigned long long size = 0;
-    unsigned long long resident = 0;
-    (void)snprintf(path, sizeof path, "/proc/%d/statm", (int)one->pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL || fscanf(file, "%llu %llu", &size, &resident) != 2)
-        resident = 0;
-    if (file != NULL)
-        (void)fclose(file);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
-}
-
-/* Processor time of the process, and of its busiest thread since `since` (NULL: since it began).
- * What others do on the machine hardly changes it. */
-typedef struct threads {
-    size_t count;
-    long ids[64];
-    double busy_s[64];
-    double all_s;
-} threads;
-
-static void threads_look(const node *one, threads *out)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)one->pid);
-    DIR *folder = opendir(path);
-    const struct dirent *entry = NULL;
-    *out = (threads){.count = 0};
-    while (folder != NULL && (entry = readdir(folder)) != NULL && out->count < 64) {
-        unsigned long long ns = 0;
-        long id = strtol(entry->d_name, NULL, 10);
-        (void)snprintf(path, sizeof path, "/proc/%d/task/%ld/schedstat", (int)one->pid, id);
-        FILE *file = id > 0 ? fopen(path, "re") : NULL;
-        if (file == NULL)
-            continue;
-        if (fscanf(file, "%llu", &ns) == 1) {
-            out->ids[out->count] = id;
-            out->busy_s[out->count++] = (double)ns / 1e9;
-            out->all_s += (double)ns / 1e9;
-        }
-        (void)fclose(file);
-    }
-    if (folder != NULL)
-        (void)closedir(folder);
-}
 
 static double threads_busiest(const threads *before, const threads *after)
 {
@@ -144,56 +23,6 @@ static double threads_busiest(const threads *before, const threads *after)
         most_s = fmax(most_s, busy_s);
     }
     return most_s;
-}
-
-/* ---- one request, sent again and again ---- */
-
-typedef struct request {
-    uint16_t port;
-    char *bytes;
-    size_t size;
-    size_t connections, count; /* of a round */
-} request;
-
-static bool request_make(es_arena *arena, const node *to, const char *model, const es_port *port,
-                         request *out)
-{
-    es_text body;
-    int64_t json_size = 0;
-    es_tensor shape = es_port_tensor(port, 1);
-    void *data = es_arena_take(arena, shape.size_bytes, 1);
-    const es_oip_param wish = {
-        .name = "binary_data_output", .type = ES_DOC_BOOL, .as.boolean = true};
-    es_oip_tensor tensor = {.name = port->name,
-                            .dtype = port->dtype,
-                            .rank = port->rank,
-                            .data = data,
-                            .size_bytes = shape.size_bytes,
-                            .binary = true};
-    memcpy(tensor.dims, shape.dims, sizeof tensor.dims);
-    es_oip_message message = {
-        .tensors = &tensor, .tensor_count = 1, .params = {.items = &wish, .count = 1}};
-    es_text_init(&body, 1 << 24);
-    bool good =
-        data != NULL && es_oip_encode(ES_OIP_REQUEST, &message, &body, &json_size, NULL) == ES_OK;
-    char *head = es_arena_format(arena,
-                                 "POST /v2/models/%s/infer HTTP/1.1\r\nHost: a\r\n"
-                                 "%s: %lld\r\nContent-Length: %zu\r\n\r\n",
-                                 model, ES_OIP_JSON_SIZE_HEADER, (long long)json_size, body.size);
-    good = good && head != NULL;
-    *out = (request){.port = to->port};
-    if (good) {
-        size_t head_size = strlen(head);
-        out->size = head_size + body.size;
-        out->bytes = es_arena_take(arena, out->size, 1);
-        good = out->bytes != NULL;
-        if (good) {
-            memcpy(out->bytes, head, head_size);
-            memcpy(out->bytes + head_size, body.bytes, body.size);
-        }
-    }
-    es_text_done(&body);
-    return good;
 }
 
 /* A whole answer, of 200. */
@@ -215,15 +44,6 @@ static bool read_whole(int fd)
         if (used >= (size_t)(end + 4 - bytes) + body)
             return memcmp(bytes, "HTTP/1.1 200", 12) == 0;
     }
-}
-
-static int connection_open(uint16_t port)
-{
-    int on = 1;
-    int fd = connect_to(port);
-    if (fd >= 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return fd;
 }
 
 /* Each connection has one request under way; count in all. */
@@ -393,63 +213,6 @@ static bool bench_latency(es_bench *bench, const request *network, const bare *a
     return true;
 }
 
-/* ---- a trivial model, by wrk ---- */
-
-static bool wrk_script(const char *folder, const request *trivial, char *path, size_t size)
-{
-    const char *body = strstr(trivial->bytes, "\r\n\r\n") + 4;
-    const char *header = strstr(trivial->bytes, ES_OIP_JSON_SIZE_HEADER);
-    size_t body_size = trivial->size - (size_t)(body - trivial->bytes);
-    es_text text;
-    es_text_init(&text, 1 << 20);
-    es_text_format(&text, "wrk.method=\"POST\"\nwrk.headers[\"%s\"]=\"%ld\"\nwrk.body=\"",
-                   ES_OIP_JSON_SIZE_HEADER,
-                   strtol(header + strlen(ES_OIP_JSON_SIZE_HEADER) + 2, NULL, 10));
-    for (size_t i = 0; i < body_size; i++)
-        es_text_format(&text, "\\%03u", (unsigned)(unsigned char)body[i]);
-    es_text_append(&text, "\"\n");
-    (void)snprintf(path, size, "%s/post.lua", folder);
-    bool good = es_file_write(path, text.bytes, text.size, NULL) == ES_OK;
-    es_text_done(&text);
-    return good;
-}
-
-static bool bench_trivial(es_bench *bench, const node *one, const char *folder,
-                          const request *trivial)
-{
-    char script[600];
-    char command[1200];
-    char line[256];
-    double requests = 0;
-    double rate = 0;
-    if (!wrk_script(folder, trivial, script, sizeof script))
-        return false;
-    (void)snprintf(
-        command, sizeof command,
-        "wrk -t1 -c16 -d5s -s %s http://127.0.0.1:%u/v2/models/trivial/infer 2>/dev/null", script,
-        one->port);
-    threads before;
-    threads after;
-    threads_look(one, &before);
-    FILE *wrk = popen(command, "r");
-    while (wrk != NULL && fgets(line, sizeof line, wrk) != NULL) {
-        (void)sscanf(line, " %lf requests in", &requests);
-        (void)sscanf(line, "Requests/sec: %lf", &rate);
-        if (strstr(line, "Non-2xx") != NULL)
-            rate = 0;
-    }
-    if (wrk == NULL || pclose(wrk) != 0 || rate == 0) {
-        (void)fprintf(stderr, "wrk is not there: no figures for the trivial model\n");
-        return true;
-    }
-    threads_look(one, &after);
-    es_bench_add(bench, "node: trivial model, wrk with 16 connections", rate, "1/s", "higher",
-                 25000);
-    es_bench_add(bench, "node: trivial model, processor time of a request",
-                 (after.all_s - before.all_s) / requests * 1e6, "us", "lower", (double)NAN);
-    return true;
-}
-
 /* ---- batching ---- */
 
 static bool bench_batching(es_bench *bench, const node *one, request *joined, request *alone)
@@ -514,9 +277,6 @@ static bool world_make(world *w)
     (void)snprintf(w->folder, sizeof w->folder, "/tmp/estran-bench-XXXXXX");
     if (w->arena == NULL || mkdtemp(w->folder) == NULL)
         return false;
-    if (tiny_add(w->arena, -1, &bytes, &size, NULL) != ES_OK ||
-        !put_model(w, "trivial", "1/model.onnx", bytes, size))
-        return false;
     if (tiny_layers(w->arena, -1, BATCH_WIDTH, BATCH_LAYERS, &bytes, &size, NULL) != ES_OK ||
         !put_model(w, "joined", "1/model.onnx", bytes, size) ||
         !put_model(w, "joined", "config.pbtxt", joins, sizeof joins - 1) ||
@@ -564,19 +324,15 @@ static bool bench_resnet(es_bench *bench, world *w, const node *one)
 
 static bool bench_all(es_bench *bench, world *w, const node *one)
 {
-    const es_port four = {.name = "x", .dtype = ES_DTYPE_F32, .rank = 2, .dims = {-1, 4}};
     const es_port wide = {.name = "x", .dtype = ES_DTYPE_F32, .rank = 2, .dims = {-1, BATCH_WIDTH}};
-    request trivial;
     request joined;
     request alone;
-    if (!request_make(w->arena, one, "trivial", &four, &trivial) ||
-        !request_make(w->arena, one, "joined", &wide, &joined) ||
+    if (!request_make(w->arena, one, "joined", &wide, &joined) ||
         !request_make(w->arena, one, "alone", &wide, &alone))
         return false;
     if (w->resnet[0] != '\0' && !bench_resnet(bench, w, one))
         return false;
-    if (!bench_batching(bench, one, &joined, &alone) ||
-        !bench_trivial(bench, one, w->folder, &trivial))
+    if (!bench_batching(bench, one, &joined, &alone))
         return false;
     es_bench_add(bench, "node: resident memory without its models",
                  node_memory_mb(one) - w->models_mb, "MB", "lower", 60);
