@@ -4,7 +4,9 @@ the small net on Fashion-MNIST with `estran train` and `estran compress` alone, 
 on the test split, prints the table and writes build/bench/accuracy-ROW.json: an array of {"what",
 "value" (mean), "sd", "values" (by seed), "unit", "better", "target"}. What was made already is taken from
 the folder (build/accuracy) when the command, the program and its inputs are the same, so that an interrupted run
-goes on. --record also copies to bench/results. All rows take about two hours of one core per seed."""
+goes on; what is made is named on the way. Any change of the program makes all of it again, as any may change figures:
+keep one build (--program) for a table. --record also copies to bench/results, --markdown prints what is there. All
+rows take about an hour of one core per seed."""
 import argparse
 import array
 import concurrent.futures
@@ -48,6 +50,10 @@ recipes = {
     "prune": f"prune:macs=0.5,criterion=taylor,multiple=8,rounds=2,epochs=6,rate=0.05,{augment}",
     "distil": f"distil:width=0.5,start=fresh,multiple=4,epochs=12,rate=0.2,alpha=0.9,temperature=4,{augment}",
     "slim": f"slim:widths=0.25|0.5|0.75|1,multiple=4,epochs=8,rate=0.05,weight_decay=2e-3,{augment}",
+    # loss: below the 0.005 wanted, as thresholds chosen on 5000 samples lose about 0.0015 more on others
+    "exits": f"exits:at=stem-relu|pool1,cost=0.25,epochs=8,loss=0.0015,{augment}",
+    "bottleneck": "bottleneck:at=pool1,bytes=98,before=2,classifier=joint,classifier_weight=0.2,distil_epochs=2,"
+                  f"epochs=10,rate=0.002,loss=0.005,{augment}",
 }
 
 
@@ -288,13 +294,13 @@ def row_exits(base, alone, made):
              line("exits: points lost", [b - a for a, b in zip(after, before)], "points", "lower", 0.5),
              line("exits: the full net's MACs over the mean of a request's",
                   [b["macs"] / p["macs"] for b, p in zip(base, pipelines)], "times", "higher", 2.5),
-             line("exits: whole requests, times as fast", [p["speed_ratio"]["value"] for p in pipelines], "times",
-                  "higher")]
+             line("exits: the full net's median time over the mean of a request's",
+                  [v[0]["latency_ms_p50"] / p["latency_ms"] for v, p in zip(made, pipelines)], "times", "higher")]
     for k in range(len(stages[0])):
-        lines += [line(f"exits: accuracy of exit {k + 1} alone", [100 * s[k]["accuracy"] for s in stages], "%", "higher"),
-                  line(f"exits: requests that come to stage {k + 1}", [100 * p["reach"][k] for p in pipelines], "%",
-                       "lower")]
-    return lines
+        lines.append(line(f"exits: accuracy of exit {k + 1} alone", [100 * s[k]["accuracy"] for s in stages], "%",
+                          "higher"))
+    return lines + [line(f"exits: requests that come to stage {k + 1}", [100 * p["reach"][k] for p in pipelines], "%",
+                         "lower") for k in range(1, len(stages[0]))]
 
 
 def row_bottleneck(base, alone, made):
@@ -358,6 +364,18 @@ def show(table):
         print(f"  {row['what']:<{width}} {row['value']:12.5g} ± {row['sd']:<8.3g} {row['unit']:<7} {target:<15} {bench.judge(row)}")
 
 
+def markdown():
+    """What was recorded, for docs/reference/compress.md: all that has a target."""
+    print("| Fashion-MNIST, test split | mean ± sd | seeds | target | |\n|---|---|---|---|---|")
+    for row in rows:
+        path = root / "bench" / "results" / f"accuracy-{row}.json"
+        for told in json.loads(path.read_text()) if path.exists() else []:
+            if told["target"] is not None:
+                sign = "≤" if told["better"] == "lower" else "≥"
+                print(f"| {told['what']} | {told['value']:.4g} ± {told['sd']:.2g} {told['unit']} | {len(told['values'])} "
+                      f"| {sign} {told['target']:.4g} | {bench.judge(told) or '-'} |")
+
+
 def about(row, maker):
     """Where figures come from: machine, commit that the program was built from, its digest, the recipe."""
     meta = bench.machine_and_commit(maker.program.parent) | {"program": maker.digest}
@@ -375,7 +393,10 @@ def main():
     parser.add_argument("--program", type=pathlib.Path, default=bench.build / "estran")
     parser.add_argument("--limit", type=int, default=0, help="samples of each file, to try the script itself")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--markdown", action="store_true", help="only print what was recorded, as a table")
     chosen = parser.parse_args()
+    if chosen.markdown:
+        return markdown()
     if not data.exists():
         sys.exit(f"skipped: real data not found at {data} (set ESTRAN_DATA)")
     wanted = chosen.rows or list(rows)
