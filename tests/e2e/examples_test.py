@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import support
@@ -46,6 +47,35 @@ class FirstRun(Case):
         for routing in plan["routing"]:
             self.assertTrue(routing["pipeline"].startswith("small+large"), routing)
             self.assertEqual(routing["nodes"][1], "hall")
+
+
+class Compress(Case):
+    @support.unittest.skipIf(SANITISED, "trains for minutes under a sanitiser")
+    def test_commands_of_the_page(self):
+        """Pasted one after the other, as they stand, into a folder that looks like this one."""
+        for folder in ("01-first-run", "03-compress"):
+            shutil.copytree(ROOT / "examples" / folder, self.folder / "examples" / folder)
+        (self.folder / "build").mkdir()
+        (self.folder / "build/release").symlink_to(SCRATCH)
+        page = (ROOT / "examples/03-compress/README.md").read_text()
+        blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S)
+        self.assertGreaterEqual(len(blocks), 6)
+        done = subprocess.run(["sh", "-eu"], input="".join(blocks), cwd=self.folder, text=True,
+                              capture_output=True, check=False, timeout=250)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("certified: stop at confidence", done.stdout)
+        plans = [json.loads(self.ok("plan", f"examples/03-compress/{name}.yaml", "--json",
+                                    cwd=self.folder).stdout) for name in ("before", "after")]
+        self.assertLess(plans[1]["objective_per_s"], 0.9 * plans[0]["objective_per_s"])
+        for name in ("before", "after"):
+            told = json.loads(self.ok("report", f"out/mine/{name}", "--json", cwd=self.folder).stdout)
+            measured = told["cases"][0]["measured"]
+            self.assertEqual(measured["failed"], 0)
+            self.assertGreater(measured["quality"], 0.85)
+        # what the page shows is what comes out, but for figures
+        variants = json.loads((self.folder / "out/mine/variants/variants.json").read_text())["variants"]
+        for variant in variants:
+            self.assertRegex(page, rf"\n{variant['name']} +9[0-9]\.")
 
 
 if __name__ == "__main__":
