@@ -228,7 +228,9 @@ static es_status open_samples(es_cli *cli, const options *chosen, es_compress_jo
         job->test.dataset = &sets[1];
     } else {
         const double shares[] = {chosen->fit_share, 1 - chosen->fit_share};
-        ES_TRY(es_data_split(cli->arena, NULL, sets[0].count, shares, 2, job->seed, parts, err));
+        ES_TRY(es_within(
+            err, es_data_split(cli->arena, NULL, sets[0].count, shares, 2, job->seed, parts, err),
+            "'%s' without --test is cut in two by --fit-share", sets[0].name));
         job->fit.rows = &parts[0];
         job->test.rows = &parts[1];
     }
@@ -415,6 +417,7 @@ static es_status make(es_cli *cli, const options *chosen, es_compress_job *job, 
 {
     recipe_list recipes;
     ES_TRY(open_recipes(cli, chosen, &recipes, err));
+    ES_TRY(es_compress_check(job, err));
     ES_TRY(ES_ARRAY_PUSH(cli->arena, variants, es_variant_original(job), "variants", err));
     for (size_t i = 0; i < recipes.count; i++)
         ES_TRY(es_recipe_run(job, recipes.items[i], variants, err));

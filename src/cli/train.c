@@ -217,7 +217,7 @@ static es_status open_net(training *t, const char *path, es_error *err)
         return es_nn_from_spec(arena, spec, seed, &t->nn, err);
     }
     ES_TRY(es_model_load(arena, path, es_model_opts_default(), &model, err));
-    return es_within(err, es_nn_from_model(arena, model, &t->nn, err), "'%s'", path);
+    return es_nn_from_model(arena, model, &t->nn, err);
 }
 
 static es_status open_samples(training *t, es_error *err)
@@ -231,8 +231,10 @@ static es_status open_samples(training *t, es_error *err)
     const double shares[] = {1 - chosen->validation, chosen->validation};
     ES_TRY(es_cli_samples_load(t->cli, &from, labelled, &t->set, err));
     t->held = chosen->validation > 0;
-    ES_TRY(es_data_split(t->cli->arena, t->set.labels, t->set.count, shares, t->held ? 2 : 1,
-                         t->fit.seed, t->parts, err));
+    ES_TRY(es_within(err,
+                     es_data_split(t->cli->arena, t->set.labels, t->set.count, shares,
+                                   t->held ? 2 : 1, t->fit.seed, t->parts, err),
+                     "--validation %g of '%s'", chosen->validation, t->set.name));
     if (chosen->test == NULL)
         return ES_OK;
     from.data = chosen->test;

@@ -75,6 +75,10 @@ typedef struct es_compress_job {
     const volatile sig_atomic_t *stop; /* set from elsewhere: end soon; NULL: never */
 } es_compress_job;
 
+/* Whether samples of the job have shapes that the model takes and labels of classes that it
+ * answers with: opens it and runs one sample. ES_ERR_ARG naming file, sample and what would do. */
+es_status es_compress_check(const es_compress_job *job, es_error *err) ES_MUST_CHECK;
+
 /* ---- variants ---- */
 
 enum { ES_VARIANT_STAGES_MAX = 8, ES_VARIANT_PIPELINES_MAX = 8 };

@@ -169,8 +169,9 @@ static es_status check_labels(const es_learner *l, const es_train_engine *engine
                        "last output");
     size_t classes = es_train_output_shape(engine, last).count;
     if (l->set.class_count > classes)
-        return es_fail(err, ES_ERR_ARG, "'%s' has %u classes, the model %zu", l->set.name,
-                       l->set.class_count, classes);
+        return es_fail(err, ES_ERR_ARG,
+                       "'%s' has labels up to %u, the model %zu classes (0 to %zu)", l->set.name,
+                       l->set.class_count - 1, classes, classes - 1);
     return ES_OK;
 }
 

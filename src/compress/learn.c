@@ -137,7 +137,8 @@ es_status es_learner_open(const es_compress_job *job, const char *step, const es
     size_t cap = es_arena_cap_bytes(job->arena);
     size_t added = 0;
     es_nn *nn = NULL;
-    *out_learner = (es_learner){.job = job, .step = step, .opts = opts};
+    *out_learner =
+        (es_learner){.job = job, .step = step, .opts = opts, .allow_empty = opts.allow_empty == 1};
     if (from->stage_count != 1)
         return es_fail(err, ES_ERR_UNSUPPORTED, "%s works on one model, not on %zu segments", step,
                        from->stage_count);

@@ -17,7 +17,7 @@ typedef struct es_learn_opts {
     int64_t epochs; /* 0: no training */
     int64_t batch, shift, erase, threads;
     double rate, weight_decay, smoothing, mixup, average, held;
-    size_t optimiser, flip, add_norms;
+    size_t optimiser, flip, add_norms, allow_empty;
     const char *checkpoint; /* NULL: none */
 } es_learn_opts;
 
@@ -66,6 +66,13 @@ extern const char *const es_learn_no_yes[2];
                         "share kept per step in a mean of the parameters; 0: none"),               \
         ES_LEARN_NUMBER(owner, held, "0", 0, 0.9,                                                  \
                         "share of the samples that chooses the best epoch; 0: the last one"),      \
+        {.name = "allow_empty",                                                                    \
+         .type = ES_STEP_WORD,                                                                     \
+         .offset = offsetof(owner, learn.allow_empty),                                             \
+         .fallback = "no",                                                                         \
+         .words = es_learn_no_yes,                                                                 \
+         .word_count = 2,                                                                          \
+         .help = "classes of the model may be without samples"},                                   \
         {.name = "add_norms",                                                                      \
          .type = ES_STEP_WORD,                                                                     \
          .offset = offsetof(owner, learn.add_norms),                                               \

@@ -58,8 +58,9 @@ es_status es_check_label(uint32_t label, size_t sample, size_t classes, es_error
 {
     if (label < classes)
         return ES_OK;
-    return es_fail(err, ES_ERR_ARG, "label %u of sample %zu, but the last output has %zu classes",
-                   label, sample + 1, classes);
+    return es_fail(err, ES_ERR_ARG,
+                   "label %u of sample %zu, but the model answers with %zu classes (0 to %zu)",
+                   label, sample + 1, classes, classes - 1);
 }
 
 static es_status try_sample(trial *t, size_t sample, es_error *err)

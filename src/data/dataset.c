@@ -47,9 +47,9 @@ static es_status read_whole(es_arena *arena, const char *path, size_t cap_bytes,
 
 static es_data_format guess(const file *f)
 {
-    if (f->size >= 6 && memcmp(f->bytes, "\x93NUMPY", 6) == 0)
+    if (ends_with(f->path, ".npy") || (f->size >= 6 && memcmp(f->bytes, "\x93NUMPY", 6) == 0))
         return ES_DATA_FORMAT_NPY;
-    if (f->size >= 4 && memcmp(f->bytes, "PK\3\4", 4) == 0)
+    if (ends_with(f->path, ".npz") || (f->size >= 4 && memcmp(f->bytes, "PK\3\4", 4) == 0))
         return ES_DATA_FORMAT_NPZ;
     if (ends_with(f->path, ".f32"))
         return ES_DATA_FORMAT_F32;
@@ -262,8 +262,7 @@ static es_status from_file(es_arena *arena, const file *f, size_t label_count, e
         break;
     }
     return es_fail(err, ES_ERR_UNSUPPORTED,
-                   "'%s' is none of IDX, CIFAR records, NPY, NPZ, CSV (say which with a format)",
-                   f->path);
+                   "'%s' is none of IDX, CIFAR records, NPY, NPZ, CSV, .f32", f->path);
 }
 
 static es_status check_finite(const es_dataset *dataset, es_error *err)

@@ -294,7 +294,7 @@ static void parts_that_cannot_be(void **state)
     assert_fails(es_data_split(arena, NULL, 10, (double[]){0.5, 0}, 2, 1, parts, &err), ES_ERR_ARG,
                  err, "share 0 of part 2");
     assert_fails(es_data_split(arena, NULL, 10, (double[]){0.9, 0.01}, 2, 1, parts, &err),
-                 ES_ERR_ARG, err, "part 2 with share 0.01 of 10 samples is empty");
+                 ES_ERR_ARG, err, "a share of 0.01 leaves part 2 of 10 samples empty");
 }
 
 static void batches_hold_every_row_once(void **state)

@@ -26,7 +26,8 @@ static es_status check(const double *shares, size_t part_count, size_t count, es
         return es_fail(err, ES_ERR_ARG, "the shares of %zu parts add up to %g, must be <= 1",
                        part_count, sum);
     if (count < part_count)
-        return es_fail(err, ES_ERR_ARG, "%zu samples cannot make %zu parts", count, part_count);
+        return es_fail(err, ES_ERR_ARG, "%zu sample%s cannot be cut into %zu parts", count,
+                       count == 1 ? "" : "s", part_count);
     return ES_OK;
 }
 
@@ -92,8 +93,10 @@ es_status es_data_split(es_arena *arena, const uint32_t *labels, size_t count, c
     }
     for (size_t p = 0; p < part_count; p++) {
         if (s.counts[p] == 0)
-            return es_fail(err, ES_ERR_ARG, "part %zu with share %g of %zu samples is empty", p + 1,
-                           shares[p], count);
+            return es_fail(err, ES_ERR_ARG,
+                           "a share of %g leaves part %zu of %zu samples empty: give more samples "
+                           "or a larger share",
+                           shares[p], p + 1, count);
         es_rng rng = es_rng_make(seed, (UINT64_C(1) << 32) + p); /* mixes the classes */
         es_rng_shuffle(&rng, s.items[p], s.counts[p]);
     }

@@ -120,6 +120,17 @@ es_status es_nn_read_constant(es_nn_reader *r, const char *name, es_nn_constant 
     return ES_OK;
 }
 
+/* Codes and their scale make the value. */
+static bool is_quantised(const es_nn_reader *r, const char *name)
+{
+    for (size_t i = 0; i < es_model_node_count(r->model); i++) {
+        es_model_op op = es_model_op_at(r->model, i);
+        if (strcmp(op.op, "DequantizeLinear") == 0 && strcmp(op.outputs[0], name) == 0)
+            return true;
+    }
+    return false;
+}
+
 es_status es_nn_read_weights(es_nn_reader *r, size_t index, size_t rank, es_nn_constant *out,
                              es_error *err)
 {
@@ -129,7 +140,10 @@ es_status es_nn_read_weights(es_nn_reader *r, size_t index, size_t rank, es_nn_c
     ES_TRY(es_within(err, es_nn_read_constant(r, r->op.inputs[index], out, &found, err),
                      "input '%s'", r->op.inputs[index]));
     if (!found)
-        return es_nn_read_fail(r, err, "input '%s' must be constant floats", r->op.inputs[index]);
+        return es_nn_read_fail(r, err, "input '%s' must be constant floats%s", r->op.inputs[index],
+                               is_quantised(r, r->op.inputs[index])
+                                   ? ": the model is quantised, take the one that it was made of"
+                                   : "");
     if (out->rank != rank)
         return es_nn_read_fail(r, err, "input '%s' has rank %zu, expected %zu", r->op.inputs[index],
                                out->rank, rank);

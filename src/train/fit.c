@@ -154,10 +154,10 @@ static es_status check_finite(const es_fit_state *fit, const char *what, double 
     if (isfinite(value))
         return ES_OK;
     return es_fail(err, ES_ERR_LIMIT,
-                   "epoch %zu, step %" PRIu64 ": %s is %g: take a lower rate than %g, clip "
+                   "epoch %zu, step %" PRIu64 ": %s is %s: take a lower rate than %g, clip "
                    "gradients, or look for values out of range in '%s'",
-                   fit->epoch_count + 1, step + 1, what, value, fit->opts->rate.rate,
-                   fit->set->name);
+                   fit->epoch_count + 1, step + 1, what, isnan(value) ? "not a number" : "infinite",
+                   fit->opts->rate.rate, fit->set->name);
 }
 
 static double share_of(const es_fit_state *fit, uint64_t step)

@@ -33,7 +33,8 @@ static es_status check_shapes(const es_train_engine *engine, const es_dataset *s
     if (loss == ES_FIT_CROSS_ENTROPY && set->labels == NULL)
         return es_fail(err, ES_ERR_ARG, "'%s' has no labels", set->name);
     if (loss == ES_FIT_CROSS_ENTROPY && (out.rank != 1 || out.count < 2))
-        return es_fail(err, ES_ERR_ARG, "net '%s' gives %s, to be 2 or more scores of classes",
+        return es_fail(err, ES_ERR_ARG,
+                       "net '%s' gives %s, expected 2 or more scores, one for each class",
                        engine->nn->name, es_nn_shape_text(out, text));
     return ES_OK;
 }
@@ -59,9 +60,9 @@ static es_status check_labels(const es_train_engine *engine, const es_dataset *s
     for (size_t c = 0; !allow_empty && c < classes; c++)
         if (counts[c] == 0)
             return es_fail(err, ES_ERR_ARG,
-                           "'%s': class %zu has no sample among the %zu to learn from; net '%s' "
-                           "has %zu classes",
-                           set->name, c, count, engine->nn->name, classes);
+                           "'%s': class %zu has no sample among the %zu to learn from, but net '%s' "
+                           "has classes 0 to %zu; where that is meant, allow empty classes",
+                           set->name, c, count, engine->nn->name, classes - 1);
     return ES_OK;
 }
 

@@ -198,6 +198,54 @@ class Compress(support.Case):
         self.fails(2, ["--mean has 2 numbers, --factor 3"], "compress", *good, *recipe, "--mean",
                    "1,2", "--factor", "1,2,3")
 
+    def test_bad_samples(self):
+        """Told before the first step, however long it would take."""
+        def labels(name, values):
+            path = self.folder / f"{name}.u8"
+            path.write_bytes(bytes(values))
+            return path
+
+        model, data = FOLDER / "models/small.onnx", FOLDER / "samples.f32"
+        right = (FOLDER / "labels.u8").read_bytes()
+        range_ = labels("range", [9 if i == 7 else y for i, y in enumerate(right)])
+        short = self.folder / "short.f32"
+        short.write_bytes(data.read_bytes()[:10 * 2048])
+        narrow = self.write("narrow.csv", "".join(f"{i},{i % 3},{i % 6}\n" for i in range(200)))
+        learn = ("--recipe", "finetune:epochs=10000,batch=16")
+        good = ("--data", data, "--labels", FOLDER / "labels.u8")
+        told = "label 9 of sample 8, but the model answers with 6 classes (0 to 5)"
+        for code, expected, words in [
+            (2, [told], (model, "--data", data, "--labels", range_, *learn)),
+            (2, [told], (model, *good, "--test", data, "--test-labels", range_, *learn)),
+            (2, [told], (model, *good, "--tune", data, "--tune-labels", range_, *learn)),
+            (2, ["is ? x 1 x 512", "narrow.csv' are 2"],
+             (model, *good, "--test", narrow, "--label-column", "3", *learn)),
+            (2, ["class 3 has no sample among the 100", "allow empty classes"],
+             (model, "--data", data, "--labels", labels("empty", [0 if y == 3 else y for y in right]),
+              *learn)),
+            (2, ["10 samples are less than a batch of 16"],
+             (model, "--data", short, "--labels", labels("few", right[:10]), "--test", data,
+              "--test-labels", FOLDER / "labels.u8", *learn)),
+            (2, ["cut in two by --fit-share", "1 sample cannot be cut"],
+             (model, *good, "--limit", "1", *learn)),
+            (1, ["large-int8.onnx': node", "the model is quantised"],
+             (FOLDER / "models/large-int8.onnx", *good, *learn)),
+            (1, ["epoch 1, step", "the loss is", "lower rate than 100"],
+             (model, *good, "--recipe", "finetune:epochs=9,rate=100,batch=16,weight_decay=1")),
+        ]:
+            with self.subTest(expected=expected):
+                self.fails(code, expected, "compress", *words, "--output", self.folder / "out", "--quiet",
+                           *QUICK)
+        self.ok("compress", model, "--data", data, "--labels", self.folder / "empty.u8", "--recipe",
+                "finetune:epochs=1,batch=16,allow_empty=yes", "--output", self.folder / "out", *QUICK)
+
+    def test_unsupported_operator(self):
+        model = support.data("onnx/sklearn_randomforest.onnx")
+        x = self.write("x.csv", "".join(f"{i},{i % 3},1,2,{i % 2}\n" for i in range(40)))
+        self.fails(1, ["node 'TreeEnsembleClassifier'", "no kind of layer computes this operator"],
+                   "compress", model, "--data", x, "--label-column", "5", "--recipe", "prune:macs=0.5",
+                   "--output", self.folder / "out", *QUICK)
+
     def test_help(self):
         text = self.ok("compress", "--list-recipes").stdout
         self.assertIn("quantise: ", text)

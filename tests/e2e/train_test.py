@@ -126,6 +126,64 @@ class Train(support.Case):
         odd = self.write("odd.yaml", "{input: [1, 32], layers: [flatten, {dense: {units: 3}}]}")
         self.fails(2, ["class 2 has no sample"], *self.words(odd), "--quiet")
 
+    def test_bad_samples(self):
+        """Each told by file, sample and value, before any time is spent."""
+        def npy(name, kind, shape, values):
+            head = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+            head += " " * (-(len(head) + 11) % 64) + "\n"
+            path = self.folder / name
+            path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() +
+                             struct.pack(f"<{len(values)}{kind[1] if kind[1] != 'u' else 'B'}", *values))
+            return path
+
+        def labels(name, values):
+            path = self.folder / f"{name}.u8"
+            path.write_bytes(bytes(values))
+            return path
+
+        x = [float(i % 7) for i in range(20 * 32)]
+        data = npy("x.npy", "<f4", (20, 1, 32), x)
+        odd = npy("odd.npy", "<f4", (20, 1, 16), x[:320])
+        nan = npy("nan.npy", "<f4", (20, 1, 32), x[:70] + [math.nan] + x[71:])
+        right = labels("right", [i % 2 for i in range(20)])
+        junk = self.write("junk.npy", "no samples")
+        quantised = support.ROOT / "examples/01-first-run/models/large-int8.onnx"
+        alien = support.ROOT / "examples/01-first-run/models/large-bottleneck-2.onnx"
+        for expected, words in [
+            ((1, "nan.npy': value 7 of sample 3 is nan"), (nan, right)),
+            ((2, "odd.npy' has samples of 16 values, net 'net' takes 1 x 32"), (odd, right)),
+            ((2, "label 5 of sample 4, but net 'net' has 2 classes (0 to 1)"),
+             (data, labels("range", [5 if i == 3 else i % 2 for i in range(20)]))),
+            ((2, "class 1 has no sample among the 18"), (data, labels("empty", [0] * 20))),
+            ((1, "short.u8' has 19 labels for the 20 samples"), (data, labels("short", [0] * 19))),
+            ((2, "20 samples are less than a batch of 64"), (data, right, "--validation", "0")),
+            ((2, "--validation 0.01 of", "leaves part 2 of 20 samples empty"),
+             (data, right, "--validation", "0.01")),
+            ((2, "--validation 0.1 of", "1 sample cannot be cut into 2 parts"),
+             (data, right, "--limit", "1")),
+            ((1, "junk.npy", "NPY"), (junk, right)),
+            ((2, "has no labels: give --labels"), (data, None)),
+        ]:
+            with self.subTest(expected=expected):
+                words = [str(w) for w in words]
+                given = ["--data", words[0]] + (["--labels", words[1]] if words[1] != "None" else [])
+                self.fails(expected[0], expected[1:], "train", self.net, *given, *words[2:],
+                           "--output", self.folder / "m.onnx", "--quiet")
+                self.assertFalse((self.folder / "m.onnx").exists())
+        allowed = ["train", self.net, "--data", data, "--labels", self.folder / "empty.u8", "--batch",
+                   "8", "--epochs", "1", "--allow-empty", "--output", self.folder / "m.onnx"]
+        self.ok(*allowed, "--quiet")
+        whole = npy("whole.npy", "<f4", (20, 1, 512), [float(i % 7) for i in range(20 * 512)])
+        given = ("--data", whole, "--labels", right, "--output", self.folder / "n.onnx")
+        self.fails(1, ["large-int8.onnx': node", "the model is quantised"], "train", quantised, *given)
+        self.fails(1, ["large-bottleneck-2.onnx': input 'neck-payload.bytes' is UINT8", "expected FLOAT"], "train", alien, *given)
+
+    def test_unsupported_operator(self):
+        model = support.data("onnx/sklearn_randomforest.onnx")
+        self.fails(1, ["sklearn_randomforest.onnx': node 'TreeEnsembleClassifier'",
+                       "no kind of layer computes this operator"], "train", model, "--data", self.data,
+                   "--labels", self.labels, "--output", self.folder / "n.onnx")
+
     def test_real_images(self):
         """LeNet for an epoch on a tenth of Fashion-MNIST: above 75 %."""
         folder = "fashion-mnist"
