@@ -87,8 +87,11 @@ class Maker:
         if not (stamp.exists() and made.exists() and stamp.read_text() == mark):
             with self.talk:
                 print(f"  {name}: estran {words[0]}", file=sys.stderr, flush=True)
-            done = subprocess.run([self.program, *words, "--quiet"], cwd=self.folder, text=True,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            begun = self.folder / f"{name}.begun"
+            going = begun.exists() and begun.read_text() == mark and (self.folder / f"{name}.onnx.checkpoint").exists()
+            begun.write_text(mark)
+            done = subprocess.run([self.program, *words, *(["--resume"] if going else []), "--quiet"], text=True,
+                                  cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             if done.returncode != 0:
                 raise SystemExit(f"{name}: estran {' '.join(words)}\n{done.stderr}")
             stamp.write_text(mark)
