@@ -320,7 +320,8 @@ static void put_notes(const es_variants_told *told, es_text *out)
         "<h2>How to read the figures</h2>\n<dl>\n<dt>Quality</dt><dd>Share of %zu test "
         "samples answered right, with its exact 95 %% interval (the bar of a spot).</dd>\n"
         "<dt>One request</dt><dd>Median on one thread of this machine. Times as fast: "
-        "the original and the variant run in turn, with the 95 %% interval. Of several "
+        "the original and the variant in turn, by processor time, with its 95 %% interval. Of "
+        "several "
         "stages: the mean over samples, each leaving where it leaves.</dd>\n"
         "<dt>Energy</dt><dd>",
         told->measures[0].test_count);
