@@ -220,6 +220,9 @@ typedef struct es_serve_make_opts {
 
 es_serve_make_opts es_serve_make_opts_default(void);
 
+/* The way of a routing that fits the scenario, as a header tells it; names are the scenario's. */
+es_serve_route es_serve_route_of(const es_scenario *scenario, const es_routing *routing);
+
 /* The routes of a gateway. Models are the plan's segments; texts of scenario, plan and cluster are
  * borrowed. Fails where the plan's routing touches a
  * node that the cluster does not have. With emulate but no entry, gateways have no links. */

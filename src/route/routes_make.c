@@ -109,22 +109,29 @@ static es_status make_peers(maker *m, es_node_id from)
 
 /* ---- routes ---- */
 
-static es_status route_text(const maker *m, const es_routing *routing, const char **out)
+es_serve_route es_serve_route_of(const es_scenario *scenario, const es_routing *routing)
 {
-    const es_pipeline *pipeline = &m->scenario->pipelines[routing->pipeline.index];
+    const es_pipeline *pipeline = &scenario->pipelines[routing->pipeline.index];
     es_serve_route route = {.stage_count = pipeline->stage_count};
     for (uint32_t k = 0; k < pipeline->stage_count; k++) {
         const es_stage *stage = &pipeline->stages[k];
         bool last = k + 1 == pipeline->stage_count;
         route.stages[k] = (es_serve_stage){
-            .node = node_name(m, routing->nodes[k].index),
-            .model = m->scenario->segments[stage->segment.index].name,
+            .node = es_network_node(scenario->network, routing->nodes[k])->name,
+            .model = scenario->segments[stage->segment.index].name,
             .exit = last ? ES_SERVE_EXIT_NEVER : stage->exit_threshold,
             .exit_output.index = stage->exit_output > 0 ? stage->exit_output : ES_INDEX_NONE,
             .forward.index = ES_INDEX_NONE,
             .input = k == 0 ? ES_STAGE_INPUT_PREVIOUS : stage->input,
         };
     }
+    return route;
+}
+
+static es_status route_text(const maker *m, const es_routing *routing, const char **out)
+{
+    const es_pipeline *pipeline = &m->scenario->pipelines[routing->pipeline.index];
+    es_serve_route route = es_serve_route_of(m->scenario, routing);
     es_text text;
     es_text_init(&text, TEXT_BYTES_MAX);
     es_serve_route_encode(&route, 0, &text);

@@ -214,7 +214,7 @@ static const es_outcome *execute(family *f, const es_tasks *tasks, const es_mach
     for (uint32_t i = 0; i < VARIANTS; i++)
         if ((r->latency[i] = es_histogram_new(f->arena)) == NULL)
             abort();
-    opts.program = SERVE_NODE_MAIN;
+    opts.program = ESTRAN_PROGRAM;
     opts.route = route;
     opts.turn = turn;
     opts.answered = answered;

@@ -1,5 +1,6 @@
 #include "run_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,17 +11,10 @@
 
 extern char **environ;
 
-enum {
-    CHILD_READY_FD = 3,
-    CHILD_CANNOT_RUN = 127,
-    POLL_MS = 50,
-    ARGUMENT_MAX = 12,
-    ENVIRONMENT_MAX = 65536
-};
+enum { CHILD_READY_FD = 3, CHILD_CANNOT_RUN = 127, POLL_MS = 50 };
 
 /* Between fork and exec: only calls that are safe there. */
-static void become_child(pid_t parent, int ready_fd, const char *program, char *const *arguments,
-                         char *const *environment)
+static void become_child(pid_t parent, int ready_fd, const char *program, char *const *arguments)
 {
     sigset_t none;
     (void)setpgid(0, 0); /* Ctrl-C goes to the run alone; it ends its nodes */
@@ -39,28 +33,8 @@ static void become_child(pid_t parent, int ready_fd, const char *program, char *
     } else if (fcntl(ready_fd, F_SETFD, 0) != 0) {
         _exit(CHILD_CANNOT_RUN);
     }
-    (void)execve(program, arguments, environment); /* comes back only on failure */
+    (void)execve(program, arguments, environ); /* comes back only on failure */
     _exit(CHILD_CANNOT_RUN);
-}
-
-static es_status make_environment(const char *token, char *entry, size_t entry_size,
-                                  char ***out_list, es_error *err)
-{
-    size_t count = 0;
-    while (environ != NULL && environ[count] != NULL && count < ENVIRONMENT_MAX)
-        count++;
-    char **list = calloc(count + 2, sizeof *list);
-    if (list == NULL)
-        return es_fail(err, ES_ERR_NOMEM, "no memory for the environment of a node");
-    (void)snprintf(entry, entry_size, "ESTRAN_NODE_TOKEN=%s", token); /* sized for it */
-    size_t used = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (strncmp(environ[i], "ESTRAN_NODE_TOKEN=", strlen("ESTRAN_NODE_TOKEN=")) != 0)
-            list[used++] = environ[i];
-    }
-    list[used] = entry;
-    *out_list = list;
-    return ES_OK;
 }
 
 static es_status make_pipe(int ends[2], es_error *err)
@@ -82,32 +56,24 @@ static char *word(const char *text)
     return same.wanted;
 }
 
-es_status es_child_start(es_child_opts opts, es_child *out, es_error *err)
+es_status es_child_start(const char *program, const char *const *words, size_t count, es_child *out,
+                         es_error *err)
 {
-    char entry[64 + 2 * ES_TOKEN_SIZE];
-    char **environment = NULL;
+    char *arguments[ES_CHILD_WORDS_MAX + 4] = {word(program)};
     int ends[2] = {-1, -1};
-    if (access(opts.program, X_OK) != 0)
-        return es_fail(err, ES_ERR_IO, "cannot run '%s': %s", opts.program, strerror(errno));
-    ES_TRY(make_environment(opts.token, entry, sizeof entry, &environment, err));
-    es_status status = make_pipe(ends, err);
-    if (status != ES_OK) {
-        free((void *)environment);
-        return status;
-    }
-    char *arguments[ARGUMENT_MAX] = {word(opts.program),  word("node"),   word("--listen"),
-                                     word("127.0.0.1:0"), word("--name"), word(opts.name),
-                                     word("--ready-fd"),  word("3")};
-    if (opts.ort_library != NULL) {
-        arguments[8] = word("--ort-library");
-        arguments[9] = word(opts.ort_library);
-    }
+    assert(count <= ES_CHILD_WORDS_MAX);
+    if (access(program, X_OK) != 0)
+        return es_fail(err, ES_ERR_IO, "cannot run '%s': %s", program, strerror(errno));
+    for (size_t i = 0; i < count; i++)
+        arguments[1 + i] = word(words[i]);
+    arguments[1 + count] = word("--ready-fd");
+    arguments[2 + count] = word("3");
+    ES_TRY(make_pipe(ends, err));
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0)
-        become_child(parent, ends[1], opts.program, arguments, environment);
+        become_child(parent, ends[1], program, arguments);
     int reason = errno;
-    free((void *)environment);
     (void)close(ends[1]); /* the child's end */
     if (pid < 0) {
         (void)close(ends[0]); /* nothing was started */

@@ -1,17 +1,16 @@
-#include "base/log.h"
 #include "run_internal.h"
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
-/* Requests are handed to their entry node a little early, which holds them until they are due: so
+/* Requests are handed to their first node a little early, which holds them until they are due: so
  * the driver's own time does not count. */
-#define LEAD_NS (2 * ES_NS_PER_MS)
+#define LEAD_NS (5 * ES_NS_PER_MS)
 #define PROGRESS_NS (100 * ES_NS_PER_MS)
 enum { PENDING_MAX = 1 << 20 }; /* more under way: refused */
+#define BODY_BYTES_MAX ((size_t)ES_RUN_PAYLOAD_MAX + (1 << 20))
 
-/* ---- which way a request goes ---- */
+/* ---- classes ---- */
 
 static es_status class_init(es_run *run, uint32_t c, es_error *err)
 {
@@ -29,9 +28,6 @@ static es_status class_init(es_run *run, uint32_t c, es_error *err)
         if (plan->routings[class->routing_first + i].class_id.index != c)
             return es_fail(err, ES_ERR_ARG, "routings of the plan must be in order of classes");
     }
-    class->taken = ES_TAKE_ARRAY(run->arena, uint64_t, class->routing_count);
-    if (class->taken == NULL)
-        return es_arena_full(run->arena, "classes of the run", err);
     es_arrivals arrivals = run->scenario->classes[c].arrivals;
     class->arrivals = es_arrival_stream_make(arrivals, run->seed, c);
     class->warm_up =
@@ -40,39 +36,13 @@ static es_status class_init(es_run *run, uint32_t c, es_error *err)
     return ES_OK;
 }
 
-/* The option whose count is furthest behind its share, so that every prefix of the requests comes
- * as close to the shares as it can. SIZE_MAX: refused by the plan. */
-static size_t choose(es_run *run, uint32_t c)
-{
-    es_run_class *class = &run->classes[c];
-    class->drawn++;
-    double best = run->plan->refused_share[c] * (double)class->drawn - (double)class->refused;
-    size_t chosen = SIZE_MAX;
-    if (run->plan->refused_share[c] <= 0)
-        best = -(double)INFINITY;
-    for (size_t i = 0; i < class->routing_count; i++) {
-        double behind = run->plan->routings[class->routing_first + i].share * (double)class->drawn -
-                        (double)class->taken[i];
-        if (behind > best) {
-            best = behind;
-            chosen = i;
-        }
-    }
-    if (chosen == SIZE_MAX) {
-        class->refused++;
-        return SIZE_MAX;
-    }
-    class->taken[chosen]++;
-    return class->routing_first + chosen;
-}
-
 /* As the caller wishes, where it does; only among the routings of the class. */
 static es_status find_routing(es_run *run, uint32_t c, const es_run_pending *next, size_t *out,
                               es_error *err)
 {
     const es_run_class *class = &run->classes[c];
     if (run->opts.route == NULL || !next->recorded) {
-        *out = choose(run, c);
+        *out = es_run_choose(run, c);
         return ES_OK;
     }
     *out = run->opts.route(run->opts.context, (es_class_id){c}, next->sequence);
@@ -88,17 +58,23 @@ static es_status find_routing(es_run *run, uint32_t c, const es_run_pending *nex
 
 /* ---- requests under way ---- */
 
-static es_status pending_take(es_run *run, uint32_t *out_index, es_error *err)
+static es_status pending_take(es_run *run, es_run_pending **out, es_error *err)
 {
+    es_run_pending *pending = NULL;
     if (run->pending_free.count > 0) {
-        *out_index = run->pending_free.items[--run->pending_free.count];
+        pending = run->pending.items[run->pending_free.items[--run->pending_free.count]];
     } else {
-        es_run_pending fresh = {0};
-        ES_TRY(ES_ARRAY_PUSH(run->arena, &run->pending, fresh, "requests under way", err));
-        *out_index = (uint32_t)(run->pending.count - 1);
+        pending = ES_TAKE_ONE(run->arena, es_run_pending);
+        if (pending == NULL)
+            return es_arena_full(run->arena, "requests under way", err);
+        pending->run = run;
+        pending->index = (uint32_t)run->pending.count;
+        es_text_init(&pending->body, BODY_BYTES_MAX);
+        ES_TRY(ES_ARRAY_PUSH(run->arena, &run->pending, pending, "requests under way", err));
     }
-    run->pending.items[*out_index].used = true;
+    pending->used = true;
     run->pending_count++;
+    *out = pending;
     return ES_OK;
 }
 
@@ -121,133 +97,22 @@ static void fail_run(es_run *run, es_status status)
         run->status = status;
 }
 
-static void pending_end(es_run *run, uint32_t index, es_sample *sample)
+void es_run_pending_end(es_run *run, es_run_pending *pending, es_sample *sample)
 {
-    es_run_pending *pending = &run->pending.items[index];
     assert(pending->used);
     es_status status = record(run, pending, sample, run->err);
     pending->used = false;
-    pending->generation++;
     run->pending_count--;
+    if (pending->body.size > 0)
+        run->body_bytes -= pending->body.size;
     if (status == ES_OK)
-        status =
-            ES_ARRAY_PUSH(run->arena, &run->pending_free, index, "requests under way", run->err);
+        status = ES_ARRAY_PUSH(run->arena, &run->pending_free, pending->index, "requests under way",
+                               run->err);
     if (status != ES_OK)
         fail_run(run, status);
 }
 
-static double quality_of(const es_run *run, const es_run_pending *pending,
-                         const es_message *message)
-{
-    const es_routing *routing = &run->plan->routings[pending->routing];
-    const es_run_inputs *inputs = run->inputs[pending->routing];
-    uint32_t bytes = message->request.payload_bytes;
-    if (inputs->labels == NULL || run->opts.input != NULL || bytes < sizeof(float) ||
-        bytes % sizeof(float) != 0)
-        return run->scenario->pipelines[routing->pipeline.index].quality;
-    const void *values = message->bytes + ES_REQUEST_HEADER_SIZE; /* aligned as the frame is */
-    size_t best = es_argmax(values, bytes / sizeof(float));
-    return best == inputs->labels[pending->sequence % inputs->count] ? 1 : 0;
-}
-
-static void tell_answer(const es_run *run, const es_run_pending *pending, const es_message *message,
-                        double latency_s)
-{
-    const es_request *request = &message->request;
-    double service_s[ES_STAGE_COUNT_MAX];
-    double queue_s[ES_STAGE_COUNT_MAX];
-    for (size_t k = 0; k < ES_STAGE_COUNT_MAX; k++) {
-        service_s[k] = (double)request->service_ns[k] * 1e-9;
-        queue_s[k] = (double)request->queue_ns[k] * 1e-9;
-    }
-    es_run_answer answer = {
-        .class_id = {pending->class_id},
-        .sequence = pending->sequence,
-        .routing = pending->routing,
-        .latency_s = latency_s,
-        .stages_run = request->stages_run,
-        .service_s = service_s,
-        .queue_s = queue_s,
-        .output = message->bytes + ES_REQUEST_HEADER_SIZE,
-        .output_bytes = request->payload_bytes,
-    };
-    run->opts.answered(run->opts.context, &answer);
-}
-
-void es_run_answer_in(es_run *run, const es_message *message)
-{
-    const es_request *request = &message->request;
-    uint32_t index = (uint32_t)request->id;
-    if (index >= run->pending.count || !run->pending.items[index].used ||
-        run->pending.items[index].generation != (uint32_t)(request->id >> 32))
-        return; /* ended already, e.g. with its node */
-    const es_run_pending *pending = &run->pending.items[index];
-    es_sample sample = {.fate = request->fate, .stages_run = request->stages_run};
-    if (request->fate == ES_FATE_SERVED) {
-        double latency_s = es_s_from_ns(request->when_ns - pending->arrival_ns);
-        sample.latency_s = latency_s > 0 ? latency_s : 0;
-        sample.pipeline = run->plan->routings[pending->routing].pipeline;
-        sample.quality = quality_of(run, pending, message);
-        if (pending->recorded && run->opts.answered != NULL)
-            tell_answer(run, pending, message, sample.latency_s);
-    } else if (request->fate == ES_FATE_FAILED && !run->failure_told) {
-        run->failure_told = true;
-        es_log(ES_LOG_WARNING, "serve", "a request failed: %.*s (told once)",
-               (int)request->payload_bytes, (const char *)message->bytes + ES_REQUEST_HEADER_SIZE);
-    }
-    es_run_account(run, pending->routing, request, &sample);
-    pending_end(run, index, &sample);
-}
-
-/* ---- sending ---- */
-
-static es_message *make_request(es_run *run, const es_run_pending *pending, uint32_t index)
-{
-    const es_config_route *route = &run->routes[pending->routing];
-    const es_run_inputs *inputs = run->inputs[pending->routing];
-    es_message *message =
-        es_message_take(&run->pool, ES_FRAME_REQUEST, ES_REQUEST_HEADER_SIZE + inputs->size_bytes);
-    if (message == NULL)
-        return NULL;
-    uint8_t *payload = message->bytes + ES_REQUEST_HEADER_SIZE;
-    if (run->opts.input == NULL || !pending->recorded ||
-        !run->opts.input(run->opts.context, (es_class_id){pending->class_id}, pending->sequence,
-                         payload, inputs->size_bytes))
-        memcpy(payload, inputs->bytes + pending->sequence % inputs->count * inputs->size_bytes,
-               inputs->size_bytes);
-    message->request = (es_request){
-        .id = (uint64_t)pending->generation << 32 | index,
-        .when_ns = pending->leaves_ns,
-        .link_bytes = inputs->size_bytes,
-        .route = (uint32_t)pending->routing,
-        .destination = route->stages[0].node,
-        .turn = pending->turn,
-        .payload_bytes = (uint32_t)inputs->size_bytes,
-    };
-    return message;
-}
-
-static void send_request(es_run *run, uint32_t index)
-{
-    const es_run_pending *pending = &run->pending.items[index];
-    uint32_t entry = run->routes[pending->routing].origin;
-    es_run_node *node = &run->nodes[entry];
-    es_sample sample = {.fate = ES_FATE_FAILED};
-    if (node->dead) {
-        pending_end(run, index, &sample);
-        return;
-    }
-    es_message *message = make_request(run, pending, index);
-    if (message == NULL) { /* the node takes them slower than they come */
-        sample.fate = ES_FATE_REFUSED;
-        pending_end(run, index, &sample);
-        return;
-    }
-    if (es_conn_send(&node->conn, message, NULL) != ES_OK)
-        es_run_node_died(run, entry); /* the request is counted at the end, with the node's */
-    else
-        es_run_watch(run, entry);
-}
+/* ---- arrivals ---- */
 
 /* As the caller wishes, but never before its arrival. */
 static void find_turn(const es_run *run, es_run_pending *next)
@@ -266,15 +131,13 @@ static void find_turn(const es_run *run, es_run_pending *next)
 static es_status arrive(es_run *run, uint32_t c, es_error *err)
 {
     es_run_class *class = &run->classes[c];
-    bool recorded = !class->warming;
     es_run_pending next = {
-        .used = true,
-        .recorded = recorded,
+        .recorded = !class->warming,
         .class_id = c,
         .arrival_ns = run->time_0_ns + class->next_ns,
         .sequence = class->sequence++,
     };
-    if (recorded) {
+    if (next.recorded) {
         double slot = floor(es_s_from_ns(class->next_ns) / run->scenario->slot_s);
         double last = (double)run->boundary_count - 2;
         next.slot = (uint32_t)(slot < last ? slot : last);
@@ -284,14 +147,20 @@ static es_status arrive(es_run *run, uint32_t c, es_error *err)
     es_sample refused = {.fate = ES_FATE_REFUSED};
     if (next.routing == SIZE_MAX || run->pending_count >= PENDING_MAX)
         return record(run, &next, &refused, err);
-    uint32_t index = 0;
-    ES_TRY(pending_take(run, &index, err));
-    next.generation = run->pending.items[index].generation;
+    es_run_pending *pending = NULL;
+    ES_TRY(pending_take(run, &pending, err));
     find_turn(run, &next);
-    run->pending.items[index] = next;
+    pending->recorded = next.recorded;
+    pending->class_id = next.class_id;
+    pending->arrival_ns = next.arrival_ns;
+    pending->sequence = next.sequence;
+    pending->slot = next.slot;
+    pending->routing = next.routing;
+    pending->leaves_ns = next.leaves_ns;
+    pending->turn = next.turn;
     if (next.leaves_ns > next.arrival_ns)
-        return es_hold_push(&run->hold, run->arena, next.leaves_ns, index, err);
-    send_request(run, index);
+        return es_hold_push(&run->hold, run->arena, next.leaves_ns, pending->index, err);
+    es_run_send(run, pending);
     return ES_OK;
 }
 
@@ -328,7 +197,7 @@ static uint32_t next_class(const es_run *run, int64_t *out_ns)
     return first;
 }
 
-/* Sends what is due until then, in order of time, as entry nodes need it; *out_next_ns: when more
+/* Sends what is due until then, in order of time, as nodes need it; *out_next_ns: when more
  * is. */
 static es_status send_due(es_run *run, int64_t until_ns, int64_t *out_next_ns, es_error *err)
 {
@@ -341,7 +210,7 @@ static es_status send_due(es_run *run, int64_t until_ns, int64_t *out_next_ns, e
         if (*out_next_ns == INT64_MAX || *out_next_ns > until_ns)
             return ES_OK;
         if (held_ns < arrival_ns) {
-            send_request(run, es_hold_pop(&run->hold));
+            es_run_send(run, run->pending.items[es_hold_pop(&run->hold)]);
             continue;
         }
         ES_TRY(arrive(run, c, err));
@@ -355,45 +224,6 @@ static int64_t boundary_ns(const es_run *run, uint32_t boundary)
 {
     double at_s = fmin(boundary * run->scenario->slot_s, run->duration_s);
     return run->time_0_ns + es_ns_from_s(at_s);
-}
-
-static void ask_stats(es_run *run, uint32_t boundary)
-{
-    es_stats question = {.tag = boundary};
-    uint8_t bytes[ES_STATS_SIZE];
-    es_stats_encode(&question, bytes);
-    for (uint32_t v = 0; v < run->node_count; v++) {
-        if (run->nodes[v].dead)
-            continue;
-        if (es_conn_send_bytes(&run->nodes[v].conn, ES_FRAME_STATS, bytes, sizeof bytes, NULL) !=
-            ES_OK)
-            es_run_node_died(run, v);
-        else
-            es_run_watch(run, v);
-    }
-}
-
-void es_run_stats_in(es_run *run, uint32_t v, const es_message *message)
-{
-    es_stats stats;
-    es_run_node *node = &run->nodes[v];
-    if (es_stats_decode(message->bytes, message->header.size, &stats, NULL) != ES_OK ||
-        stats.tag >= run->boundary_count || node->busy_s == NULL)
-        return; /* nothing that was asked for */
-    node->busy_s[stats.tag] = (double)stats.busy_ns * 1e-9;
-    if (stats.energy_sources != 0)
-        node->energy_j[stats.tag] = (double)stats.energy_uj * 1e-6;
-    node->energy_sources |= (uint32_t)stats.energy_sources;
-    node->told++;
-}
-
-static bool stats_complete(const es_run *run)
-{
-    for (uint32_t v = 0; v < run->node_count; v++) {
-        if (!run->nodes[v].dead && run->nodes[v].told < run->boundary_count)
-            return false;
-    }
-    return run->boundary_next == run->boundary_count;
 }
 
 /* ---- the drive ---- */
@@ -410,6 +240,7 @@ static es_status prepare(es_run *run, es_error *err)
         ES_TRY(class_init(run, c, err));
         step(run, &run->classes[c]);
     }
+    ES_TRY(es_run_chooser_make(run, err));
     for (uint32_t v = 0; v < run->node_count; v++) {
         run->nodes[v].busy_s = ES_TAKE_ARRAY(run->arena, double, run->boundary_count);
         run->nodes[v].energy_j = ES_TAKE_ARRAY(run->arena, double, run->boundary_count);
@@ -423,28 +254,28 @@ static es_status prepare(es_run *run, es_error *err)
     return ES_OK;
 }
 
-static bool touches_dead(const es_run *run, size_t routing)
-{
-    size_t words = (run->node_count + 63) / 64;
-    const uint64_t *bits = run->touches + routing * words;
-    for (uint32_t v = 0; v < run->node_count; v++) {
-        if (run->nodes[v].dead && (bits[v / 64] >> (v % 64) & 1) != 0)
-            return true;
-    }
-    return false;
-}
-
 /* Whoever has no answer now gets none: failed when a dead node may have had it. */
 static void end_pending(es_run *run)
 {
-    for (uint32_t i = 0; i < run->pending.count; i++) {
-        if (!run->pending.items[i].used)
+    for (size_t i = 0; i < run->pending.count; i++) {
+        es_run_pending *pending = run->pending.items[i];
+        if (!pending->used)
             continue;
-        es_sample sample = {.fate = touches_dead(run, run->pending.items[i].routing)
-                                        ? ES_FATE_FAILED
-                                        : ES_FATE_IN_FLIGHT};
-        pending_end(run, i, &sample);
+        const es_run_way *way = &run->ways[pending->routing];
+        bool lives = es_run_way_lives(run, pending->routing, way->stage_count, INT64_MAX);
+        es_sample sample = {.fate = lives ? ES_FATE_IN_FLIGHT : ES_FATE_FAILED};
+        es_run_pending_end(run, pending, &sample);
     }
+}
+
+/* Ten times a second: are all nodes there? */
+static void look_around(es_run *run, int64_t now_ns)
+{
+    if (now_ns < run->looked_ns + PROGRESS_NS)
+        return;
+    run->looked_ns = now_ns;
+    for (uint32_t v = 0; v < run->node_count; v++)
+        es_run_node_look(run, v, 0);
 }
 
 static void tell_progress(es_run *run, int64_t now_ns)
@@ -458,31 +289,41 @@ static void tell_progress(es_run *run, int64_t now_ns)
                        run->failed);
 }
 
-es_status es_run_drive(es_run *run, es_error *err)
+static es_status loop(es_run *run, es_error *err)
 {
     es_clock *clock = es_clock_system();
-    ES_TRY(prepare(run, err));
-    run->time_0_ns = es_clock_now_ns(clock) + es_ns_from_s(run->opts.warm_up_s) + 10 * LEAD_NS;
     int64_t end_ns = run->time_0_ns + es_ns_from_s(run->duration_s);
-    int64_t last_ns = end_ns + es_ns_from_s(run->opts.grace_s);
     for (;;) {
         int64_t now_ns = es_clock_now_ns(clock);
         int64_t next_ns = INT64_MAX;
+        if (es_run_cancelled(run))
+            return es_fail(err, ES_ERR_CANCELLED, "the run was stopped");
         ES_TRY(send_due(run, now_ns, &next_ns, err));
         while (run->boundary_next < run->boundary_count &&
                boundary_ns(run, run->boundary_next) <= now_ns)
-            ask_stats(run, run->boundary_next++);
+            es_run_ask_stats(run, run->boundary_next++);
+        look_around(run, now_ns);
         tell_progress(run, now_ns);
-        if (now_ns >= last_ns ||
-            (now_ns >= end_ns && run->pending_count == 0 && stats_complete(run)))
-            break;
+        ES_TRY(run->status);
+        if (now_ns >= run->last_ns ||
+            (now_ns >= end_ns && run->pending_count == 0 && es_run_stats_complete(run)))
+            return ES_OK;
         if (run->boundary_next < run->boundary_count &&
             boundary_ns(run, run->boundary_next) < next_ns)
             next_ns = boundary_ns(run, run->boundary_next);
         if (now_ns + PROGRESS_NS < next_ns)
             next_ns = now_ns + PROGRESS_NS;
-        ES_TRY(es_run_wait(run, next_ns, err));
+        es_http_caller_run(run->caller, next_ns);
     }
+}
+
+es_status es_run_drive(es_run *run, es_error *err)
+{
+    ES_TRY(prepare(run, err));
+    run->time_0_ns =
+        es_clock_now_ns(es_clock_system()) + es_ns_from_s(run->opts.warm_up_s) + 10 * LEAD_NS;
+    run->last_ns = run->time_0_ns + es_ns_from_s(run->duration_s) + es_ns_from_s(run->opts.grace_s);
+    ES_TRY(loop(run, err));
     end_pending(run);
     ES_TRY(run->status);
     return es_run_record_nodes(run, err);

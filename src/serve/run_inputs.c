@@ -72,38 +72,34 @@ static es_status read_samples(es_run *run, const es_task *task, es_run_inputs *i
     return ES_OK;
 }
 
-static es_dtype input_dtype(const es_run *run, const es_config_stage *stage)
+/* Models have one input each: run_models.c. */
+static es_dtype input_dtype(const es_run *run, const es_run_stage *stage)
 {
-    const es_run_node *node = &run->nodes[stage->node];
-    for (uint32_t i = 0; i < node->config.segment_count; i++) {
-        if (node->config.segments[i].segment == stage->segment)
-            return node->dtypes[i];
-    }
-    return ES_DTYPE_NONE;
+    return es_run_model_of(run, stage)->inputs[0].dtype;
 }
 
 static es_status make_one(es_run *run, size_t r, es_error *err)
 {
-    const es_config_route *route = &run->routes[r];
+    const es_run_way *way = &run->ways[r];
     const es_pipeline *pipeline = &run->scenario->pipelines[run->plan->routings[r].pipeline.index];
     const es_task *task = &run->scenario->tasks[pipeline->task.index];
-    es_dtype dtype = input_dtype(run, &route->stages[0]);
-    for (uint32_t k = 1; k < route->stage_count; k++) {
-        if (route->stages[k].input != ES_STAGE_INPUT_REQUEST)
+    es_dtype dtype = input_dtype(run, &way->stages[0]);
+    for (uint32_t k = 1; k < way->stage_count; k++) {
+        if (way->stages[k].input != ES_STAGE_INPUT_REQUEST)
             continue;
-        es_dtype here = input_dtype(run, &route->stages[k]);
-        if (here != dtype || route->stages[k].input_bytes != route->stages[0].input_bytes)
+        es_dtype here = input_dtype(run, &way->stages[k]);
+        if (here != dtype || way->stages[k].input_bytes != way->stages[0].input_bytes)
             return es_fail(err, ES_ERR_ARG,
                            "pipeline '%s': stage %u takes the request again as %u bytes of %s, but "
                            "stage 1 takes %u bytes of %s",
-                           pipeline->name, k + 1, route->stages[k].input_bytes, es_dtype_name(here),
-                           route->stages[0].input_bytes, es_dtype_name(dtype));
+                           pipeline->name, k + 1, way->stages[k].input_bytes, es_dtype_name(here),
+                           way->stages[0].input_bytes, es_dtype_name(dtype));
     }
     bool drawn = task->samples_file == NULL;
     for (size_t j = 0; j < r; j++) {
         const es_run_inputs *other = run->inputs[j];
         if (other->task == pipeline->task.index && (!drawn || other->dtype == dtype) &&
-            other->size_bytes == route->stages[0].input_bytes) {
+            other->size_bytes == way->stages[0].input_bytes) {
             run->inputs[r] = other;
             return ES_OK;
         }
@@ -113,7 +109,7 @@ static es_status make_one(es_run *run, size_t r, es_error *err)
         return es_arena_full(run->arena, "inputs of requests", err);
     inputs->task = pipeline->task.index;
     inputs->dtype = dtype;
-    inputs->size_bytes = route->stages[0].input_bytes;
+    inputs->size_bytes = way->stages[0].input_bytes;
     run->inputs[r] = inputs;
     if (inputs->size_bytes == 0)
         return es_fail(err, ES_ERR_ARG, "pipeline '%s': input_bytes of stage 1 must be > 0",

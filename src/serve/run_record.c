@@ -1,8 +1,8 @@
-#include "meter/meter.h"
+#include "base/document.h"
 #include "run_internal.h"
 
-#include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #define J_PER_KWH 3.6e6
 
@@ -34,41 +34,103 @@ static void add_transfer(const es_run *run, uint32_t from, uint32_t to, double b
     sample->carbon_g += energy_j * (intensity(run, from) + intensity(run, to)) / 2 / J_PER_KWH;
 }
 
-void es_run_account(const es_run *run, size_t routing, const es_request *answer, es_sample *sample)
+void es_run_account(const es_run *run, size_t routing, uint32_t stages_run, const double *service_s,
+                    es_sample *sample)
 {
-    const es_config_route *route = &run->routes[routing];
-    uint32_t before = route->origin;
-    uint32_t stages =
-        answer->stages_run < route->stage_count ? answer->stages_run : route->stage_count;
-    for (uint32_t k = 0; k < stages; k++) {
-        const es_config_stage *stage = &route->stages[k];
-        double service_s = es_s_from_ns((int64_t)(answer->service_ns[k] & INT64_MAX));
-        double energy_j = service_s * es_run_power_w(run->scenario, stage->segment, stage->node);
+    const es_run_way *way = &run->ways[routing];
+    uint32_t before = way->origin;
+    for (uint32_t k = 0; k < stages_run; k++) {
+        const es_run_stage *stage = &way->stages[k];
+        double energy_j = service_s[k] * es_run_power_w(run->scenario, stage->segment, stage->node);
         add_transfer(run, before, stage->node, stage->input_bytes, sample);
         sample->energy_compute_j += energy_j;
         sample->carbon_g += energy_j * intensity(run, stage->node) / J_PER_KWH;
         before = stage->node;
     }
     if (sample->fate == ES_FATE_SERVED)
-        add_transfer(run, before, route->origin, (double)route->output_bytes, sample);
+        add_transfer(run, before, way->origin, (double)way->output_bytes, sample);
+}
+
+/* ---- what nodes have used, asked at the ends of slots ---- */
+
+typedef struct question {
+    es_run *run;
+    uint32_t node, boundary;
+} question;
+
+static es_status read_answer(const question *asked, const es_http_reply *reply)
+{
+    es_run *run = asked->run;
+    es_run_node *node = &run->nodes[asked->node];
+    const es_doc *root = NULL;
+    const char *source = NULL;
+    double busy_s = 0;
+    double energy_j = 0;
+    es_arena_reset(run->scratch);
+    ES_TRY(es_doc_parse_json(run->scratch, "observation", reply->body, reply->body_bytes, &root,
+                             NULL));
+    ES_TRY(es_doc_need_number(root, "busy_s", 0, 1e300, &busy_s, NULL));
+    ES_TRY(es_doc_need_number(root, "energy_j", 0, 1e300, &energy_j, NULL));
+    ES_TRY(es_doc_need_text(root, "energy_source", &source, NULL));
+    node->busy_s[asked->boundary] = busy_s;
+    if (strcmp(source, "model") == 0)
+        return ES_OK; /* no counters: what the scenario declares stands alone */
+    node->energy_j[asked->boundary] = energy_j;
+    (void)snprintf(node->energy_source, sizeof node->energy_source, "%s", source);
+    return ES_OK;
+}
+
+static void on_answer(void *context, const es_http_result *result)
+{
+    const question *asked = context;
+    asked->run->nodes[asked->node].told++;
+    if (result->end == ES_HTTP_END_REPLY && result->reply.status == 200)
+        (void)read_answer(asked, &result->reply); /* what is not told stays NAN */
+    else if (result->end != ES_HTTP_END_CANCELLED)
+        es_run_node_look(asked->run, asked->node, 0);
+}
+
+void es_run_ask_stats(es_run *run, uint32_t boundary)
+{
+    for (uint32_t v = 0; v < run->node_count; v++) {
+        question *asked = ES_TAKE_ONE(run->arena, question);
+        if (run->nodes[v].dead || asked == NULL)
+            continue;
+        *asked = (question){.run = run, .node = v, .boundary = boundary};
+        const es_http_call call = {.method = ES_HTTP_GET,
+                                   .path = "/estran/v1/observe",
+                                   .repeatable = true,
+                                   .called = on_answer,
+                                   .context = asked};
+        if (es_http_call_send(run->nodes[v].http, &call, NULL, NULL) != ES_OK)
+            run->nodes[v].told++; /* it stays unknown */
+    }
+}
+
+bool es_run_stats_complete(const es_run *run)
+{
+    for (uint32_t v = 0; v < run->node_count; v++)
+        if (!run->nodes[v].dead && run->nodes[v].told < run->boundary_count)
+            return false;
+    return run->boundary_next == run->boundary_count;
 }
 
 /* Mean watts above idle of a busy processor of the node: over the segments it hosts. */
 static double node_power_w(const es_run *run, uint32_t v)
 {
-    const es_config *config = &run->nodes[v].config;
+    const es_run_node *node = &run->nodes[v];
     double sum = 0;
-    for (uint32_t i = 0; i < config->segment_count; i++)
-        sum += es_run_power_w(run->scenario, config->segments[i].segment, v);
-    return config->segment_count > 0 ? sum / config->segment_count : 0;
+    for (uint32_t i = 0; i < node->model_count; i++)
+        sum += es_run_power_w(run->scenario, node->models[i].segment, v);
+    return node->model_count > 0 ? sum / node->model_count : 0;
 }
 
 static double model_bytes(const es_run *run, uint32_t v)
 {
-    const es_config *config = &run->nodes[v].config;
+    const es_run_node *node = &run->nodes[v];
     double bytes = 0;
-    for (uint32_t i = 0; i < config->segment_count; i++)
-        bytes += run->scenario->segments[config->segments[i].segment].memory_bytes;
+    for (uint32_t i = 0; i < node->model_count; i++)
+        bytes += run->scenario->segments[node->models[i].segment].memory_bytes;
     return bytes;
 }
 
@@ -103,17 +165,14 @@ es_status es_run_record_nodes(es_run *run, es_error *err)
             double on_s = fmax(0, fmin(to_s, alive_s) - from_s);
             double busy_s = busy_between(node, slot);
             double measured_j = measured_between(node, slot);
-            es_meter_figure figure = {.known = true, .sources = node->energy_sources};
-            char source[64];
             es_node_use use = {
                 .measured_j = measured_j,
-                .measured_source =
-                    measured_j > 0 ? es_meter_figure_source(&figure, source, sizeof source) : NULL,
+                .measured_source = measured_j > 0 ? node->energy_source : NULL,
                 .slot = slot,
                 .node = {v},
                 .busy_s = busy_s,
                 .duration_s = to_s - from_s,
-                .idle_j = node->hosts ? idle_w * on_s : 0,
+                .idle_j = node->model_count > 0 ? idle_w * on_s : 0,
                 .dynamic_j = busy_s * power_w,
                 .model_bytes_loaded = slot == 0 ? model_bytes(run, v) : 0,
                 .died = node->dead && alive_s < to_s,

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static int set_up(void **state)
@@ -331,8 +332,12 @@ static void a_killed_run_leaves_no_child(void **state)
     world w;
     int ends[2];
     pid_t pids[3];
+    char command[1024];
     world_make(&w, NULL);
     world_route(&w, "whole", (int[]){CLOUD}, 1);
+    (void)snprintf(command, sizeof command, "%s/left", w.folder);
+    assert_int_equal(mkdir(command, 0700), 0);
+    assert_int_equal(setenv("TMPDIR", command, 1), 0); /* of the killed one, which tidies nothing */
     assert_int_equal(pipe(ends), 0);
     pid_t run = fork();
     if (run == 0) {
@@ -354,6 +359,9 @@ static void a_killed_run_leaves_no_child(void **state)
     }
     (void)close(ends[0]);
     (void)close(ends[1]);
+    (void)unsetenv("TMPDIR");
+    (void)snprintf(command, sizeof command, "rm -rf '%s/left'", w.folder);
+    assert_int_equal(system(command), 0);
     world_done(&w);
 }
 

@@ -189,7 +189,7 @@ void world_route(world *w, const char *pipeline, const int *nodes, double share)
 es_run_opts world_opts(void)
 {
     es_run_opts opts = es_run_opts_default();
-    opts.program = SERVE_NODE_MAIN;
+    opts.program = ESTRAN_PROGRAM;
     opts.warm_up_s = 0.1;
     opts.grace_s = 1;
     opts.seed = 7;
