@@ -1,5 +1,4 @@
-/* estran node: a server of the Open Inference Protocol over a folder of models; without a folder,
- * one of the nodes that `estran run` starts. */
+/* estran node: a server of the Open Inference Protocol over a folder of models. */
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/listen.h"
@@ -49,7 +48,7 @@ static const es_option rows[] = {
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, repository),
      .value = "DIR",
-     .help = "serve the models of this folder"},
+     .help = "serve the models of this folder; required"},
     {.name = "load",
      .type = ES_OPTION_TEXTS,
      .offset = offsetof(options, load),
@@ -65,7 +64,8 @@ static const es_option rows[] = {
      .type = ES_OPTION_TEXT,
      .offset = offsetof(options, listen),
      .value = "ADDRESS:PORT",
-     .help = "127.0.0.1:8000 with --repository, else 127.0.0.1:0; port 0 takes any free one"},
+     .fallback = "127.0.0.1:8000",
+     .help = "port 0 takes any free one"},
     {.name = "ready-fd",
      .type = ES_OPTION_INT,
      .offset = offsetof(options, ready_fd),
@@ -259,8 +259,6 @@ static const es_option rows[] = {
              "each model for itself"},
 };
 
-/* ---- serving a folder ---- */
-
 static es_status serve_until_stopped(es_cli *cli, const options *chosen, es_server_opts opts,
                                      es_error *err)
 {
@@ -281,11 +279,16 @@ static es_status serve_until_stopped(es_cli *cli, const options *chosen, es_serv
     return ES_OK;
 }
 
-static es_status serve_repository(es_cli *cli, const options *chosen, es_error *err)
+static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
+                     es_error *err)
 {
+    (void)files;
+    (void)count;
+    const options *chosen = given;
     es_server_opts opts = es_server_opts_default();
-    const char *listen = chosen->listen != NULL ? chosen->listen : "127.0.0.1:8000";
-    ES_TRY(es_cli_listen(cli, listen, &opts.address, &opts.port, err));
+    ES_TRY(es_cli_listen(cli, chosen->listen, &opts.address, &opts.port, err));
+    if (chosen->repository == NULL)
+        return es_fail(err, ES_ERR_ARG, "--repository: a folder of models is needed");
     ES_TRY(es_cli_tokens(cli, chosen->tokens, &opts.tokens, &opts.token_count, err));
     opts.name = chosen->name;
     opts.version = ES_VERSION;
@@ -323,49 +326,24 @@ static es_status serve_repository(es_cli *cli, const options *chosen, es_error *
     return serve_until_stopped(cli, chosen, opts, err);
 }
 
-/* ---- a node of estran run ---- */
-
-static es_status serve_run(es_cli *cli, const options *chosen, es_error *err)
-{
-    es_node_opts opts = es_node_opts_default();
-    const char *listen = chosen->listen != NULL ? chosen->listen : "127.0.0.1:0";
-    ES_TRY(es_cli_listen(cli, listen, &opts.address, &opts.port, err));
-    opts.name = chosen->name;
-    opts.ready_fd = (int)chosen->ready_fd;
-    opts.ort_library = chosen->ort_library;
-    return es_node_serve(opts, cli->stop, err);
-}
-
-static es_status run(es_cli *cli, const void *given, const char *const *files, size_t count,
-                     es_error *err)
-{
-    (void)files;
-    (void)count;
-    const options *chosen = given;
-    return chosen->repository != NULL ? serve_repository(cli, chosen, err)
-                                      : serve_run(cli, chosen, err);
-}
-
 const es_verb es_verb_node = {
     .name = "node",
     .group = "run",
     .summary = "serve models and segments as one node of a network",
     .arguments = "",
     .details =
-        "With --repository it serves the models of a folder over the Open Inference Protocol v2 "
-        "(REST\n"
-        "with binary tensors): DIR/MODEL/VERSION/model.onnx with an optional config.pbtxt, or "
-        "plain\n"
-        "DIR/MODEL.onnx. It prints 'ready PORT' when the models are loaded, and stops on SIGTERM "
-        "when\n"
-        "what is under way has been answered. docs/reference/node.md has the paths and figures.\n"
+        "Serves the models of a folder over the Open Inference Protocol v2 (REST with binary "
+        "tensors):\n"
+        "DIR/MODEL/VERSION/model.onnx with an optional config.pbtxt, or plain DIR/MODEL.onnx. It "
+        "prints\n"
+        "'ready PORT' when the models are loaded, and stops on SIGTERM when what is under way has "
+        "been\n"
+        "answered. docs/reference/node.md has the paths and figures.\n"
         "  estran node --repository models --listen 127.0.0.1:8000\n"
-        "Without it, it is one of the nodes that 'estran run' starts and tells what to host; a\n"
-        "controller must present the token of the environment variable ESTRAN_NODE_TOKEN when that "
-        "is\n"
-        "set, and nothing is encrypted. Where the machine has energy counters it tells the joules "
-        "of\n"
-        "its process; sys and proc are looked for below ESTRAN_METER_ROOT.",
+        "Where the machine has energy counters answers tell joules by them; sys and proc are "
+        "looked "
+        "for\n"
+        "below ESTRAN_METER_ROOT. 'estran run' starts such nodes, with --emulate.",
     .file_min = 0,
     .file_max = 0,
     .options = rows,

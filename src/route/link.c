@@ -44,10 +44,3 @@ int64_t es_link_emulator_enqueue(es_link_emulator *link, int64_t now_ns, double 
     link->last_ns = arrival_ns > link->last_ns ? arrival_ns : link->last_ns;
     return link->last_ns;
 }
-
-double es_link_emulator_backlog_bytes(const es_link_emulator *link, int64_t now_ns)
-{
-    if (link->free_ns <= now_ns)
-        return 0;
-    return (double)(link->free_ns - now_ns) / link->ns_per_byte;
-}

@@ -26,7 +26,4 @@ es_link_emulator es_link_emulator_make(int64_t latency_ns, double bandwidth_bps,
  * other, then travel. Never decreasing from call to call; saturates far in the future. */
 int64_t es_link_emulator_enqueue(es_link_emulator *link, int64_t now_ns, double bytes);
 
-/* Bytes that wait to leave, or are leaving, at now_ns. */
-double es_link_emulator_backlog_bytes(const es_link_emulator *link, int64_t now_ns);
-
 #endif

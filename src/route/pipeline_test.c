@@ -133,6 +133,20 @@ static void exits_when_sure_enough(void **state)
     }
 }
 
+static void confidence_takes_logits_and_probabilities(void **state)
+{
+    (void)state;
+    const float probabilities[] = {0.7F, 0.2F, 0.1F};
+    const float logits[] = {2, 0, 0};
+    const float nearly[] = {0.7F, 0.7F, 0.1F}; /* within [0, 1], but no distribution */
+    assert_true(fabs(es_stage_confidence(probabilities, 3) - 0.7) < 1e-6);
+    assert_true(fabs(es_stage_confidence(logits, 3) - exp(2) / (exp(2) + 2)) < 1e-6);
+    assert_true(fabs(es_stage_confidence(nearly, 3) - 1 / (2 + exp(-0.6))) < 1e-6);
+    assert_true(es_stage_confidence(logits, 0) == 0);
+    const float broken[] = {NAN, 1};
+    assert_true(es_stage_confidence(broken, 2) == 0);
+}
+
 static void all_rows_must_be_sure(void **state)
 {
     (void)state;
@@ -457,6 +471,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(exits_when_sure_enough, set_up, tear_down),
+        cmocka_unit_test(confidence_takes_logits_and_probabilities),
         cmocka_unit_test_setup_teardown(all_rows_must_be_sure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_outputs_that_do_not_exist, set_up, tear_down),
         cmocka_unit_test_setup_teardown(carries_the_request, set_up, tear_down),

@@ -1,11 +1,10 @@
 /*
- * serve: the world in real time. A node process runs segments; a run starts one process per node of
- * a scenario on loopback, emulates the links in user space, drives real requests and records the
- * outcome.
+ * serve: the world in real time. A node is a server of the Open Inference Protocol over a folder of
+ * models; a run starts one node process per node of a scenario on loopback, links and slower
+ * machines emulated, drives real requests and records the outcome.
  *
- * Life of a node: init -> listen -> configured by its controller -> serves -> stop (asked, or its
- * controller's connection ends: no orphan stays). Defaults listen on loopback only.
- * Protocol: src/serve/README.md.
+ * Defaults listen on loopback only. Threads: a server has its own; its object belongs to one, as a
+ * run does. Units: seconds, bytes, joules. How it works: README.md, node.md.
  */
 #ifndef ES_SERVE_SERVE_H
 #define ES_SERVE_SERVE_H
@@ -15,25 +14,7 @@
 
 #include <signal.h>
 
-typedef struct es_node_opts {
-    const char *name;        /* shown in messages */
-    const char *address;     /* default "127.0.0.1" */
-    uint16_t port;           /* 0: any; the port is told to out_ready */
-    int ready_fd;            /* the line "ready PORT\n" is written here; default 1 */
-    const char *ort_library; /* NULL: the default search */
-    const char *token;       /* 32 hexadecimal digits that every connection must show; NULL: the
-                                environment variable ESTRAN_NODE_TOKEN; unset: none */
-    const char *meter_root;  /* where sys and proc are; NULL: the environment variable
-                                ESTRAN_METER_ROOT; unset: this machine's */
-} es_node_opts;
-
-es_node_opts es_node_opts_default(void);
-
-/* Runs a node until its controller goes, or *stop becomes non-zero. */
-es_status es_node_serve(es_node_opts opts, volatile sig_atomic_t *stop,
-                        es_error *err) ES_MUST_CHECK;
-
-/* ---- a node as a server of the Open Inference Protocol v2 ---- */
+/* ---- a node: a server of the Open Inference Protocol v2 ---- */
 
 typedef struct es_server_opts {
     const char *name;        /* of the node; default "node" */
@@ -111,7 +92,7 @@ typedef struct es_run_turn {
 } es_run_turn;
 
 typedef struct es_run_opts {
-    const char *program;         /* executable that has the verb `node`; required */
+    const char *program;         /* executable that has the verb `node`: estran; required */
     const char *label;           /* of the outcome; default "plan" */
     const char *ort_library;     /* NULL: the default search */
     uint64_t seed;               /* 0: the scenario's */

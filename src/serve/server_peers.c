@@ -1,7 +1,6 @@
 /* Whom a node may send requests to: told by the controller, sealed, counted, swapped as a whole.
  * Requests hold the ones they were sent by. */
 #include "base/clock.h"
-#include "internal.h"
 #include "route/route.h"
 #include "server.h"
 
