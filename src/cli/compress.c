@@ -448,7 +448,8 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
     if (chosen->list_recipes)
         return list_recipes(err);
     if (count != 1)
-        return es_fail(err, ES_ERR_ARG, "compress takes one MODEL");
+        return es_fail(err, ES_ERR_ARG,
+                       "compress: missing argument; usage: estran compress [options] MODEL");
     es_runtime_opts runtime_opts = es_runtime_opts_default();
     runtime_opts.library_path = chosen->ort_library;
     ES_CLEANUP(es_runtime_free_p) es_runtime *runtime = NULL;

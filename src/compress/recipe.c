@@ -377,26 +377,62 @@ es_status es_recipes_read(es_arena *arena, const char *path, const es_recipe *co
 
 /* ---- help ---- */
 
+static void tell_option_help(const es_step_option *row, es_text *out)
+{
+    char value[200] = "";
+    size_t size = 0;
+    for (size_t w = 0; w < row->word_count && size < sizeof value; w++)
+        size += (size_t)snprintf(value + size, sizeof value - size, "%s%s", w > 0 ? "|" : "",
+                                 row->words[w]);
+    if (row->type == ES_STEP_NUMBER || row->type == ES_STEP_INT)
+        (void)snprintf(value, sizeof value, "%g..%g", row->min, row->max);
+    es_text_format(out, "  %s=%s\n      %s", row->name, row->type == ES_STEP_TEXT ? "TEXT" : value,
+                   row->help);
+    if (row->fallback != NULL)
+        es_text_format(out, " (default %s)", row->fallback);
+    es_text_append(out, "\n");
+}
+
+/* finetune has the options of training and no others: the one of that name; NULL: none. */
+static const es_step_option *of_training(const es_step_option *row)
+{
+    for (size_t i = 0; i < es_step_finetune.option_count; i++)
+        if (strcmp(es_step_finetune.options[i].name, row->name) == 0)
+            return &es_step_finetune.options[i];
+    return NULL;
+}
+
+/* Options of its own, and where those of training have another default. */
+static void tell_kind_help(const es_step_kind *kind, es_text *out)
+{
+    bool any = false;
+    const char *before = "; here ";
+    es_text_format(out, "%s: %s\n", kind->name, kind->help);
+    for (size_t i = 0; i < kind->option_count; i++)
+        if (of_training(&kind->options[i]) == NULL)
+            tell_option_help(&kind->options[i], out);
+    for (size_t i = 0; i < kind->option_count; i++) {
+        const es_step_option *row = &kind->options[i];
+        const es_step_option *common = of_training(row);
+        if (common == NULL)
+            continue;
+        es_text_append(out, any ? "" : "  options of training, below");
+        any = true;
+        if (row->fallback == NULL || strcmp(row->fallback, common->fallback) == 0)
+            continue;
+        es_text_format(out, "%s%s=%s", before, row->name, row->fallback);
+        before = ", ";
+    }
+    es_text_append(out, any ? "\n" : "");
+}
+
 void es_recipe_help(es_text *out)
 {
-    for (size_t k = 0; k < KIND_COUNT; k++) {
-        es_text_format(out, "%s: %s\n", kinds[k]->name, kinds[k]->help);
-        for (size_t i = 0; i < kinds[k]->option_count; i++) {
-            const es_step_option *row = &kinds[k]->options[i];
-            char value[200] = "";
-            size_t size = 0;
-            for (size_t w = 0; w < row->word_count && size < sizeof value; w++)
-                size += (size_t)snprintf(value + size, sizeof value - size, "%s%s",
-                                         w > 0 ? "|" : "", row->words[w]);
-            if (row->type == ES_STEP_NUMBER || row->type == ES_STEP_INT)
-                (void)snprintf(value, sizeof value, "%g..%g", row->min, row->max);
-            es_text_format(out, "  %s=%s\n      %s", row->name,
-                           row->type == ES_STEP_TEXT ? "TEXT" : value, row->help);
-            if (row->fallback != NULL)
-                es_text_format(out, " (default %s)", row->fallback);
-            es_text_append(out, "\n");
-        }
-    }
+    for (size_t k = 0; k < KIND_COUNT; k++)
+        tell_kind_help(kinds[k], out);
+    es_text_append(out, "options of training, of every step that has any:\n");
+    for (size_t i = 0; i < es_step_finetune.option_count; i++)
+        tell_option_help(&es_step_finetune.options[i], out);
 }
 
 /* ---- running ---- */

@@ -121,6 +121,11 @@ static void help_tells_every_option(void **state)
                                         "samples=1..", "skip=TEXT",      "entropy"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         assert_non_null(strstr(es_text_get(&text), words[i]));
+    const char *once = strstr(es_text_get(&text), "  weight_decay="); /* not at every step */
+    assert_non_null(once);
+    assert_null(strstr(once + 1, "  weight_decay="));
+    assert_non_null(
+        strstr(es_text_get(&text), "  options of training, below; here epochs=10, rate=0.1"));
     es_text_done(&text);
 }
 

@@ -181,7 +181,7 @@ class Compress(support.Case):
         self.fails(2, ["did you mean 'quantise'"], "compress", *good, "--recipe", "quantize")
         self.fails(2, ["did you mean 'method'"], "compress", *good, "--recipe",
                    "quantise:methd=mse")
-        self.fails(2, ["takes one MODEL"], "compress", *recipe)
+        self.fails(2, ["missing argument", "MODEL"], "compress", *recipe)
         self.fails(2, ["has no labels: give --labels"], "compress", model, "--data",
                    self.write("x.csv", "1,2\n3,4\n"), *recipe)
         self.fails(2, ["100000 samples to calibrate with, but only"], "compress", *good,
