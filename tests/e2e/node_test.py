@@ -1,11 +1,14 @@
 """`estran node --repository` as a client meets it: every row of the protocol, by curl."""
+import http.client
 import json
+import socket
 import struct
+import subprocess
 import time
 
 import tiny_onnx
 from node_support import HEADER, NodeCase, f32, floats
-from support import main
+from support import ESTRAN, main
 
 
 class Rows(NodeCase):
@@ -54,6 +57,33 @@ class Rows(NodeCase):
         self.bad(node.curl("/v2/models/add/infer", "-H", "Content-Encoding: gzip", data=b"{}"), 415,
                  "gzip")
         self.end(node)
+
+    def test_not_ready_while_it_loads(self):
+        """It is live, answers, and says that it is not ready: 503, so that a probe fails."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        folder = self.repository(large=tiny_onnx.busy(4000, 1))
+        process = subprocess.Popen(
+            [str(ESTRAN), "node", "--repository", str(folder), "--listen", f"127.0.0.1:{port}",
+             "--quiet"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        seen = []
+        while process.poll() is None and (200, {"ready": True}) not in seen:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            try:
+                for path in ("ready", "live"):
+                    connection.request("GET", f"/v2/health/{path}")
+                    answer = connection.getresponse()
+                    seen.append((answer.status, json.loads(answer.read())))
+            except ConnectionRefusedError:
+                pass  # not even that yet
+            connection.close()
+        self.assertIn((503, {"ready": False}), seen)
+        self.assertEqual([one for one in seen if one not in (
+            (503, {"ready": False}), (200, {"ready": True}), (200, {"live": True}))], [])
 
     def test_the_page_and_the_observation(self):
         node = self.start(self.repository(add=tiny_onnx.add()), "--name", "<edge>", "--carbon", 50)
