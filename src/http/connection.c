@@ -30,10 +30,11 @@ static void end_late_client(es_http_conn *conn)
     static const char LATE[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
                                "Content-Type: application/json\r\nContent-Length: 44\r\n\r\n"
                                "{\"error\":\"the request did not come in time\"}";
+    atomic_fetch_add(&conn->loop->server->late_receiving,
+                     1); /* whoever reads the answer finds it */
     if (conn->loop->server->certificate_pem == NULL)
         (void)send(conn->fd, LATE, sizeof LATE - 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* best effort */
     (void)shutdown(conn->fd, SHUT_RDWR); /* the loop sees the end and cleans up */
-    atomic_fetch_add(&conn->loop->server->late_receiving, 1);
 }
 
 static void end_overdue(es_http_conn *conn)
