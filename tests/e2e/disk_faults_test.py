@@ -62,7 +62,7 @@ class OfNodes(GatewayCase):
         again = min(line["time_s"] for line in lines if line["time_s"] > freed_s)
         self.say(f"{load.sent()} requests, all answered, {dropped:.0f} lines lost; written again "
                  f"{again - freed_s:.2f} s after there was room")
-        self.assertLess(again - freed_s, 2)
+        self.assertLess(again - freed_s, 5)
 
     def test_the_request_log(self):
         self.fill_the_log(small_disk(self))
