@@ -3,6 +3,7 @@
 #include "plan/internal.h"
 
 #include <math.h>
+#include <string.h>
 
 static const size_t TEXT_BYTES_MAX = (size_t)1 << 20;
 static const double CHECK_TOLERANCE = 1e-6;
@@ -75,6 +76,36 @@ static es_status choose_groups(baseline *b, bool *out_possible)
     return ES_OK;
 }
 
+/* What stands behind "class 'a'" of "class 'a': quality …", else the whole. */
+static const char *what_of(const es_plan_violation *violation)
+{
+    const char *what = strstr(violation->text, "': ");
+    return what != NULL ? what + 1 : violation->text;
+}
+
+/* Those that say the same of several things say it once: "class 'a', class 'b': quality …". */
+static void tell_violations(const es_plan_violation *violations, size_t count, es_text *out)
+{
+    const char *before = "";
+    for (size_t i = 0; i < count; i++) {
+        const char *what = what_of(&violations[i]);
+        bool told = false;
+        for (size_t k = 0; k < i && !told; k++)
+            told = strcmp(what_of(&violations[k]), what) == 0;
+        if (told)
+            continue;
+        es_text_append(out, before);
+        before = "; ";
+        for (size_t k = i; k < count; k++) {
+            const char *same = what_of(&violations[k]);
+            if (strcmp(same, what) == 0)
+                es_text_format(out, "%s%.*s", k > i ? ", " : "", (int)(same - violations[k].text),
+                               violations[k].text);
+        }
+        es_text_append(out, what);
+    }
+}
+
 /* "ignores: …" from what the checker says against the plan; NULL when nothing. */
 static es_status tell_ignored(baseline *b, es_arena *arena, const es_plan *plan,
                               const char **out_text)
@@ -89,8 +120,7 @@ static es_status tell_ignored(baseline *b, es_arena *arena, const es_plan *plan,
     if (count == 0)
         return ES_OK;
     es_text_append(&text, "ignores: ");
-    for (size_t i = 0; i < count && i < NAMED_MAX; i++)
-        es_text_format(&text, "%s%s", i > 0 ? "; " : "", violations[i].text);
+    tell_violations(violations, count < NAMED_MAX ? count : NAMED_MAX, &text);
     if (count > NAMED_MAX)
         es_text_format(&text, "; and %zu more", count - NAMED_MAX);
     ES_TRY(es_text_status(&text, b->err));

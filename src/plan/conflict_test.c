@@ -228,6 +228,13 @@ static void test_baseline_ignores(void **state)
     assert_int_equal(cloud->quality, ES_PLAN_FEASIBLE);
     assert_null(strstr(cloud->conflict, "quality"));
     assert_check_count(scenario, cloud, 1);
+    /* what is the same for several is said once */
+    g.demand = ", quality_min: 0.99}\n  - {task: look, at: box, rate_rps: 1, quality_min: 0.99";
+    scenario = scenario_of(g);
+    cloud = solve(scenario, ES_PLAN_CLOUD_ONLY);
+    assert_check_count(scenario, cloud, 2);
+    assert_string_equal(cloud->conflict, "ignores: class 'look at phone', class 'look at box': "
+                                         "average quality 0.95, least 0.99");
 }
 
 static void test_baseline_cannot(void **state)
