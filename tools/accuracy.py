@@ -268,7 +268,7 @@ def row_distil(base, alone, made):
             line("distil: student alone", plain, "%", "higher"),
             line("distil: student taught", taught, "%", "higher"),
             line("distil: points won; target: the larger sd", [t - p for t, p in zip(taught, plain)], "points",
-                 "higher", max(sd, spread(taught)[1])),
+                 "higher", max(sd, spread(taught)[1]) if len(made) > 1 else None),
             line("distil: student's share of MACs", [v[1]["report"]["after"]["macs"] / v[1]["report"]["before"]["macs"]
                                                      for v in made], "ratio", "lower", 0.26)]
 
@@ -369,14 +369,18 @@ def show(table):
 
 def markdown():
     """What was recorded, for docs/reference/compress.md: all that has a target."""
-    print("| Fashion-MNIST, test split | mean ± sd | seeds | target | |\n|---|---|---|---|---|")
+    digits = {"%": 2, "points": 2, "ratio": 3, "times": 2}
+    print("| on the test split | mean ± sd | seeds | wanted | |\n|---|---|---|---|---|")
     for row in rows:
         path = root / "bench" / "results" / f"accuracy-{row}.json"
         for told in json.loads(path.read_text()) if path.exists() else []:
             if told["target"] is not None:
                 sign = "≤" if told["better"] == "lower" else "≥"
-                print(f"| {told['what']} | {told['value']:.4g} ± {told['sd']:.2g} {told['unit']} | {len(told['values'])} "
-                      f"| {sign} {told['target']:.4g} | {bench.judge(told) or '-'} |")
+                places = digits.get(told["unit"], 0)
+                number = f"{told['value']:.{places}f}" + (f" ± {told['sd']:.{places}f}" if told["sd"] > 0 else "")
+                unit = told["unit"] if told["unit"] not in ("ratio", "values") else ""
+                print(f"| {told['what'].split(';')[0]} | {number} {unit} | {len(told['values'])} | {sign} "
+                      f"{round(told['target'], 3):.6g} | {bench.judge(told).lower()} |".replace("  ", " "))
 
 
 def about(row, maker):
