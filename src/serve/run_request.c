@@ -185,7 +185,7 @@ static void take_error(es_run *run, const es_http_reply *reply, es_sample *sampl
 
 static void on_called(void *context, const es_http_result *result)
 {
-    enum { GONE_MS = 200 };
+    enum { GONE_MS = 20 };
     es_run_pending *pending = context;
     es_run *run = pending->run;
     es_error err = {0};

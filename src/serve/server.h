@@ -112,6 +112,13 @@ void es_server_infer_fail(es_infer *infer, es_served_outcome outcome, int status
 void es_server_infer_drop(es_infer *infer);
 
 /* ---- server_machine.c: emulated processors stand before all batchers ---- */
+/* With emulate: when the inference was sent to be here; waking up a little late is this machine's.
+ */
+int64_t es_server_machine_arrival_ns(es_infer *infer);
+/* With emulate: holds the replica until the emulated machine is through with the batch, and tells
+ * when it began and ended. Jobs of one batch have the same end: only the first of them waits. */
+int64_t es_server_machine_hold(es_infer *infer, const es_batch_result *result, int64_t *out_end_ns);
+
 es_status es_server_machine_new(es_server *server, es_error *err) ES_MUST_CHECK;
 void es_server_machine_close(es_server *server); /* nobody waits for turns; fine without machine */
 /* The inference, whose arrival is known, is handed over once a processor is free; taken over. */

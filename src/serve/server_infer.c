@@ -342,27 +342,6 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* With emulate: when the emulated machine began with the batch; the replica is held until it is
- * through. Jobs of one batch have the same end, so only the first of them waits. */
-static int64_t emulate(es_infer *infer, const es_batch_result *result, int64_t *out_end_ns)
-{
-    const es_server *server = infer->server;
-    int64_t cpu_ns = result->gather_ns + (result->cpu_ns > 0 ? result->cpu_ns : result->run_ns);
-    double slowdown = server->opts.slowdown;
-    int64_t hold_ns = infer->served->service_ns > 0 ? infer->served->service_ns
-                                                    : (int64_t)((double)cpu_ns * slowdown);
-    int64_t start_ns =
-        server->machine != NULL ? infer->processor.start_ns : infer->arrival_ns + result->queue_ns;
-    start_ns = es_machine_settle_ns(start_ns, infer->submitted_ns + result->queue_ns);
-    int64_t end_ns = start_ns + es_machine_service_ns(cpu_ns, hold_ns, slowdown);
-    es_hop_be_exact();
-    es_clock_sleep_until_ns(server->clock, end_ns);
-    *out_end_ns = es_machine_settle_ns(end_ns, es_clock_now_ns(server->clock));
-    if (infer->route != NULL)
-        infer->route->ready_ns = *out_end_ns;
-    return start_ns;
-}
-
 static void on_served(es_infer *infer, const es_batch_result *result)
 {
     es_served *served = infer->served;
@@ -372,7 +351,7 @@ static void on_served(es_infer *infer, const es_batch_result *result)
     int64_t compute_ns = result->gather_ns + result->run_ns;
     if (infer->server->opts.emulate) {
         int64_t end_ns = 0;
-        int64_t start_ns = emulate(infer, result, &end_ns);
+        int64_t start_ns = es_server_machine_hold(infer, result, &end_ns);
         queue_ns = start_ns - infer->arrival_ns;
         compute_ns = end_ns - start_ns;
         es_server_machine_leave(infer, end_ns);
@@ -553,18 +532,6 @@ void es_server_infer_hand_over(es_infer *infer)
     es_served_unref(served);
 }
 
-/* Emulated: when it was sent to be here; waking up a little late is this machine's. */
-static int64_t arrival_ns(es_infer *infer)
-{
-    int64_t now_ns = es_clock_now_ns(infer->server->clock);
-    es_infer_route *route = infer->route;
-    if (route == NULL || route->due_ns == 0)
-        return now_ns;
-    int64_t due_ns = route->due_ns;
-    route->due_ns = 0;
-    return es_machine_settle_ns(due_ns, now_ns);
-}
-
 void es_server_infer_submit(es_infer *infer)
 {
     es_error err = {0};
@@ -576,7 +543,7 @@ void es_server_infer_submit(es_infer *infer)
     if (answer_from_cache(infer))
         return;
     if (infer->server->opts.emulate)
-        infer->arrival_ns = arrival_ns(infer);
+        infer->arrival_ns = es_server_machine_arrival_ns(infer);
     if (infer->server->machine != NULL)
         es_server_machine_enter(infer);
     else

@@ -8,6 +8,38 @@ struct es_server_turns {
     es_server *server;
 };
 
+/* ---- times, also of nodes whose models do not share processors ---- */
+
+int64_t es_server_machine_arrival_ns(es_infer *infer)
+{
+    int64_t now_ns = es_clock_now_ns(infer->server->clock);
+    es_infer_route *route = infer->route;
+    if (route == NULL || route->due_ns == 0)
+        return now_ns;
+    int64_t due_ns = route->due_ns;
+    route->due_ns = 0;
+    return es_machine_settle_ns(due_ns, now_ns);
+}
+
+int64_t es_server_machine_hold(es_infer *infer, const es_batch_result *result, int64_t *out_end_ns)
+{
+    const es_server *server = infer->server;
+    int64_t cpu_ns = result->gather_ns + (result->cpu_ns > 0 ? result->cpu_ns : result->run_ns);
+    double slowdown = server->opts.slowdown;
+    int64_t hold_ns = infer->served->service_ns > 0 ? infer->served->service_ns
+                                                    : (int64_t)((double)cpu_ns * slowdown);
+    int64_t start_ns =
+        server->machine != NULL ? infer->processor.start_ns : infer->arrival_ns + result->queue_ns;
+    start_ns = es_machine_settle_ns(start_ns, infer->submitted_ns + result->queue_ns);
+    int64_t end_ns = start_ns + es_machine_service_ns(cpu_ns, hold_ns, slowdown);
+    es_hop_be_exact();
+    es_clock_sleep_until_ns(server->clock, end_ns);
+    *out_end_ns = es_machine_settle_ns(end_ns, es_clock_now_ns(server->clock));
+    if (infer->route != NULL)
+        infer->route->ready_ns = *out_end_ns;
+    return start_ns;
+}
+
 /* ---- handing over ---- */
 
 static void start_next(es_server *server)
