@@ -377,7 +377,8 @@ static void follows_stages_and_links(void **state)
                   err);
     assert_int_equal(route.stage_count, 2);
     assert_string_equal(route.stages[0].model, "small");
-    assert_true(route.stages[0].exit == scenario->pipelines[cascade.index].stages[0].exit_threshold);
+    assert_true(route.stages[0].exit ==
+                scenario->pipelines[cascade.index].stages[0].exit_threshold);
     assert_string_equal(route.stages[1].node, "hall");
     assert_string_equal(route.stages[1].model, "large");
     assert_true(strstr(routes->classes[0].options[0].route, ";input=request") != NULL);
@@ -394,6 +395,36 @@ static void follows_stages_and_links(void **state)
         es_serve_peers_make(arena, scenario, &plan, cluster, hall, opts, &peers, &count, &err),
         err);
     assert_int_equal(count, 0);
+}
+
+/* sensor-1 to the cloud goes by the hall: 3 + 18 ms, 4 Mbit/s before 50; a peer says so and reads
+ * back as it was written. */
+static void ways_of_several_links_are_one_link(void **state)
+{
+    (void)state;
+    const es_scenario *scenario = first_run();
+    es_node_id sensor = es_network_node_find(scenario->network, "sensor-1");
+    es_node_id cloud = es_network_node_find(scenario->network, "cloud");
+    es_serve_peer peer = {.name = "cloud", .url = "http://127.0.0.1:1", .one_way = true};
+    const es_serve_peer *read = NULL;
+    size_t count = 0;
+    es_error err = {0};
+    es_text text;
+    assert_true(es_serve_peer_link(scenario, sensor, cloud, &peer));
+    assert_true(fabs(peer.latency_s - 21e-3) < 1e-12);
+    assert_true(fabs(peer.bandwidth_bps - 4e6) < 1e-3);
+    assert_true(fabs(peer.relay_s_per_bit - 1 / 50e6) < 1e-18);
+    es_text_init(&text, 4096);
+    es_serve_peers_write(&peer, 1, true, &text);
+    assert_ok_err(
+        es_serve_peers_parse(arena, "p", es_text_get(&text), text.size, &read, &count, &err), err);
+    es_text_done(&text);
+    assert_int_equal(count, 1);
+    assert_true(read[0].one_way && read[0].latency_s == peer.latency_s &&
+                read[0].bandwidth_bps == peer.bandwidth_bps &&
+                read[0].relay_s_per_bit == peer.relay_s_per_bit);
+    assert_true(es_serve_peer_link(scenario, sensor, sensor, &peer));
+    assert_true(peer.latency_s == 0 && isinf(peer.bandwidth_bps) && peer.relay_s_per_bit == 0);
 }
 
 static void says_what_the_cluster_lacks(void **state)
@@ -446,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_bad_clusters, set_up, tear_down),
         cmocka_unit_test_setup_teardown(makes_routes_of_a_plan, set_up, tear_down),
         cmocka_unit_test_setup_teardown(follows_stages_and_links, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ways_of_several_links_are_one_link, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_what_the_cluster_lacks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(survives_small_arenas, set_up, tear_down),
     };

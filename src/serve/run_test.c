@@ -38,6 +38,7 @@ typedef struct witness {
     size_t pid_count;
     volatile sig_atomic_t stop;
     double kill_at_s;
+    uint32_t victim;
     bool killed;
 } witness;
 
@@ -238,8 +239,8 @@ static void act_on_progress(void *context, double done_s, double total_s, uint64
     if (done_s < here->kill_at_s || here->killed)
         return;
     here->killed = true;
-    if (here->pids[CLOUD] > 0 && here->stop == 0)
-        assert_int_equal(kill(here->pids[CLOUD], SIGKILL), 0);
+    if (here->pids[here->victim] > 0 && here->stop == 0)
+        assert_int_equal(kill(here->pids[here->victim], SIGKILL), 0);
 }
 
 static void a_dead_node_fails_its_requests_only(void **state)
@@ -249,7 +250,7 @@ static void a_dead_node_fails_its_requests_only(void **state)
     world_make(&w, "demand:\n  - {task: t, at: device, rate_rps: 100, arrivals: constant}\n");
     world_route(&w, "whole", (int[]){DEVICE}, 0.5);
     world_route(&w, "whole", (int[]){CLOUD}, 0.5);
-    witness here = {.w = &w, .kill_at_s = 0.5};
+    witness here = {.w = &w, .kill_at_s = 0.5, .victim = CLOUD};
     es_run_opts opts = world_opts();
     opts.started = note_start;
     opts.context = &here;
@@ -265,6 +266,30 @@ static void a_dead_node_fails_its_requests_only(void **state)
     assert_true(outcome->node_uses[3 + CLOUD].died);
     assert_false(outcome->node_uses[CLOUD].died); /* it still lived in the first slot */
     no_child_left(&here, 3);
+    world_done(&w);
+}
+
+/* The edge hosts nothing, but lies on the way to the cloud. */
+static void a_dead_node_on_the_way_fails_what_passes_it(void **state)
+{
+    (void)state;
+    world w;
+    world_make(&w, "demand:\n  - {task: t, at: device, rate_rps: 100, arrivals: constant}\n");
+    world_route(&w, "whole", (int[]){DEVICE}, 0.5);
+    world_route(&w, "whole", (int[]){CLOUD}, 0.5);
+    witness here = {.w = &w, .kill_at_s = 0.5, .victim = EDGE};
+    es_run_opts opts = world_opts();
+    opts.started = note_start;
+    opts.context = &here;
+    opts.progress = act_on_progress;
+    opts.progress_context = &here;
+    const es_outcome *outcome = world_run(&w, opts);
+    const es_outcome_row *total = &outcome->total;
+    assert_true(here.killed);
+    /* the cloud's half from when it is noticed, a tenth of a second later at most */
+    assert_true(total->failed >= 10 && total->failed <= 30);
+    assert_true(total->served + total->failed == total->arrived);
+    assert_true(outcome->node_uses[3 + EDGE].died);
     world_done(&w);
 }
 
@@ -472,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup(answers_equal_the_model_run_here, set_up),
         cmocka_unit_test_setup(drawn_inputs_and_a_refusing_plan, set_up),
         cmocka_unit_test_setup(a_dead_node_fails_its_requests_only, set_up),
+        cmocka_unit_test_setup(a_dead_node_on_the_way_fails_what_passes_it, set_up),
         cmocka_unit_test_setup(stopping_leaves_no_child, set_up),
         cmocka_unit_test_setup(labels_tell_the_quality, set_up),
         cmocka_unit_test_setup(a_killed_run_leaves_no_child, set_up),
