@@ -147,7 +147,8 @@ static void labels_that_do_not_fit_are_told(void **state)
     es_variant_measure m;
     assert_ok_err(es_variants_write(all->arena, &variant, 1, folder, &err), err);
     assert_fails(es_variants_measure(&job, &variant, 1, es_measure_opts_default(), &m, &err),
-                 ES_ERR_ARG, err, "label 4 of sample 4, but the model answers with 4 classes (0 to 3)");
+                 ES_ERR_ARG, err,
+                 "label 4 of sample 4, but the model answers with 4 classes (0 to 3)");
     remove_files(&variant, 1);
 }
 

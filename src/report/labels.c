@@ -89,7 +89,7 @@ void es_labels_put(es_labels *labels, es_box ends, double gap, bool below, const
     double width = CHARACTER * (double)es_text_width(words);
     double across = ends.right - ends.left;
     double slope = fabs(across) < 1 ? 1e3 : (ends.bottom - ends.top) / across;
-    for (size_t i = 0; i < 4 * PLACES; i++) {
+    for (int i = 0; i < 4 * PLACES; i++) {
         double t = along[i / 2 % PLACES];
         es_box box = box_at(ends.left + t * across, ends.top + t * (ends.bottom - ends.top), slope,
                             width, gap, (i % 2 == 0) == below);
