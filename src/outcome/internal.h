@@ -69,6 +69,7 @@ struct es_outcome_recorder {
     es_outcome_row *rows, *slot_rows;
     es_histogram **class_histograms;
     es_histogram *slot_histogram;
+    double observed_s; /* 0: all slots */
     bool told_arrivals;
     bool sealed;
 };

@@ -130,6 +130,9 @@ es_status es_outcome_recorder_new(es_arena *arena, const es_scenario *scenario, 
  * the fates against them when it seals; one that is not takes arrived as the sum of the fates. */
 es_status es_outcome_arrive(es_outcome_recorder *recorder, uint32_t slot, es_class_id class_id,
                             double weight, es_error *err) ES_MUST_CHECK;
+/* Only the first seconds of the slots were observed (a run cut short); > 0, default all of them.
+ * The objective is per second of that. */
+void es_outcome_observed(es_outcome_recorder *recorder, double seconds);
 /* ES_ERR_ARG names the member that is out of range; the recorder is then as before. */
 es_status es_outcome_add(es_outcome_recorder *recorder, const es_sample *sample,
                          es_error *err) ES_MUST_CHECK;

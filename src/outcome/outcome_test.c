@@ -114,6 +114,26 @@ static void rows_add_up(void **state)
     es_world_done(&world);
 }
 
+/* A run cut short has the same cost per second, not less. */
+static void cut_short_costs_no_less(void **state)
+{
+    (void)state;
+    double per_s[2];
+    for (int i = 0; i < 2; i++) {
+        es_world world;
+        es_world_init(&world);
+        es_world_seal(&world);
+        es_outcome_recorder *recorder = recorder_of(&world);
+        add(recorder, served(0, 0, 0.010));
+        if (i == 1)
+            es_outcome_observed(recorder, 30);
+        per_s[i] = seal(recorder)->objective_per_s;
+        es_world_done(&world);
+    }
+    assert_true(per_s[0] > 0);
+    assert_near(per_s[1], per_s[0] * 120 / 30, 1e-9);
+}
+
 static void unpriced_refusals_have_no_objective(void **state)
 {
     (void)state;
@@ -417,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_add_up),
+        cmocka_unit_test(cut_short_costs_no_less),
         cmocka_unit_test(unpriced_refusals_have_no_objective),
         cmocka_unit_test(idle_has_its_own_carbon),
         cmocka_unit_test(lost_requests_are_noticed),

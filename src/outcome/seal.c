@@ -1,5 +1,6 @@
 #include "outcome/internal.h"
 
+#include <assert.h>
 #include <math.h>
 
 #define CONSERVATION_TOLERANCE 1e-9 /* relative to the arrivals: rounding of sums, no more */
@@ -183,7 +184,8 @@ static double objective_per_s(const es_outcome_recorder *recorder)
     const es_scenario *scenario = recorder->scenario;
     const es_objective *weights = &scenario->objective;
     const es_outcome_row *total = &outcome->total;
-    double duration_s = outcome->slot_s * outcome->slot_count;
+    double duration_s =
+        recorder->observed_s > 0 ? recorder->observed_s : outcome->slot_s * outcome->slot_count;
     double cost = weights->energy_per_j * (total->energy_compute_j + total->energy_network_j) +
                   weights->carbon_per_g * total->carbon_g;
     if (total->served > 0)
@@ -205,6 +207,12 @@ static double objective_per_s(const es_outcome_recorder *recorder)
         node_before = placement.node.index;
     }
     return per_s;
+}
+
+void es_outcome_observed(es_outcome_recorder *recorder, double seconds)
+{
+    assert(seconds > 0);
+    recorder->observed_s = seconds;
 }
 
 es_status es_outcome_seal(es_outcome_recorder *recorder, const es_outcome **out_outcome,

@@ -110,5 +110,6 @@ es_status es_run_plan(es_arena *arena, const es_scenario *scenario, const es_pla
     if (files.rlim_max > 0)
         (void)setrlimit(RLIMIT_NOFILE, &files); /* it was so before */
     ES_TRY(status);
+    es_outcome_observed(run.recorder, run.duration_s);
     return es_outcome_seal(run.recorder, out_outcome, err);
 }
