@@ -44,6 +44,7 @@ class Run(Case):
     def start(self, *words):
         return subprocess.Popen([str(ESTRAN), "run", EXAMPLE, "--output", str(self.folder / "out"),
                                  "--no-profile", *words], cwd=ROOT, text=True,
+                                env={**os.environ, "TMPDIR": str(self.folder)},  # a killed run tidies nothing
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def wait_for_nodes(self, process):
