@@ -1,9 +1,11 @@
 #include "base/text.h"
 
 #include "base/checked.h"
+#include "base/decimal.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 
 enum { CAPACITY_FIRST = 256, WORD_SIZE_MAX = 64 };
@@ -118,8 +120,17 @@ void es_text_double(es_text *text, double number)
         es_text_append(text, "null");
         return;
     }
-    char digits[40];
-    for (int precision = 15; precision <= 17; precision++) {
+    char digits[ES_DECIMAL_SIZE];
+    double wide = fabs(number);
+    if (wide >= 1e-7 && wide < 1e15) { /* where powers of ten are exact */
+        double read = 0;
+        es_decimal decimal = es_decimal_of(wide, DBL_DIG, &read);
+        if (!(read < wide) && !(read > wide)) {
+            es_text_append_n(text, digits, es_decimal_print(decimal, number < 0, DBL_DIG, digits));
+            return;
+        }
+    }
+    for (int precision = DBL_DIG; precision <= DBL_DIG + 2; precision++) {
         (void)snprintf(digits, sizeof digits, "%.*g", precision, number);
         double read = strtod(digits, NULL);
         if (!(read < number) && !(read > number))

@@ -154,6 +154,59 @@ static void formats_into_any_room(void **state)
     }
 }
 
+/* The least of 15 to 17 digits that reads back the same, by printing and reading. */
+static void by_printf(double number, char out[64])
+{
+    for (int precision = 15; precision <= 17; precision++) {
+        (void)snprintf(out, 64, "%.*g", precision, number);
+        if (strtod(out, NULL) == number)
+            return;
+    }
+}
+
+static void prints_as_printf(double number)
+{
+    char wanted[64];
+    es_text text;
+    es_text_init(&text, 100);
+    by_printf(number, wanted);
+    es_text_double(&text, number);
+    assert_string_equal(es_text_get(&text), wanted);
+    es_text_done(&text);
+}
+
+static void doubles_print_as_printf_does(void **state)
+{
+    (void)state;
+    static const double edges[] = {1e-7,
+                                   9.9999999999999999e-8,
+                                   1e-5,
+                                   1e-4,
+                                   0.00099999999999999999,
+                                   1,
+                                   10,
+                                   1e14,
+                                   1e15,
+                                   999999999999999.9,
+                                   1e16,
+                                   123456789012345.0,
+                                   0.1,
+                                   1 / 3.0,
+                                   0.30000000000000004,
+                                   5e-324};
+    es_rng rng = es_rng_make(es_test_seed(1), 1);
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
+        prints_as_printf(edges[i]);
+        prints_as_printf(-edges[i]);
+    }
+    for (size_t i = 0; i < 50000; i++) {
+        double any = (es_rng_double(&rng) - 0.5) * pow(10, es_rng_double(&rng) * 40 - 20);
+        double few = round(any * 1e6) / 1e6;
+        prints_as_printf(any);
+        prints_as_printf(few);
+    }
+}
+
 static void doubles_print_short(void **state)
 {
     (void)state;
@@ -255,6 +308,7 @@ int main(void)
         cmocka_unit_test(the_cap_is_remembered_until_cleared),
         cmocka_unit_test(other_failures_keep_their_name),
         cmocka_unit_test(doubles_read_back_the_same),
+        cmocka_unit_test(doubles_print_as_printf_does),
         cmocka_unit_test(doubles_print_short),
         cmocka_unit_test(integers_as_printf_would),
         cmocka_unit_test(formats_into_any_room),

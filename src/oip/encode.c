@@ -74,7 +74,7 @@ static void write_int(es_text *text, es_dtype dtype, const unsigned char *at)
 
 static void write_one(es_text *text, es_dtype dtype, const unsigned char *at)
 {
-    char digits[ES_OIP_FLOAT_SIZE];
+    char digits[ES_DECIMAL_SIZE];
     float narrow = 0;
     double wide = 0;
     if (dtype == ES_DTYPE_F32) {

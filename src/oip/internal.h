@@ -1,13 +1,14 @@
 /*
- * oip_internal: numbers of tensors as JSON, without a tree of values in between: what makes the
+ * internal to oip: numbers of tensors as JSON, without a tree of values in between: what makes the
  * difference for clients that speak JSON.
  */
 #ifndef ES_OIP_INTERNAL_H
 #define ES_OIP_INTERNAL_H
 
+#include "base/decimal.h"
 #include "oip.h"
 
-/* ---- oip_numbers.c ---- */
+/* ---- numbers.c ---- */
 
 /* The list of numbers that is a tensor's data: from '[' to ']', in the body. */
 typedef struct es_oip_span {
@@ -31,12 +32,10 @@ void es_oip_spans_find(const char *json, size_t size, const char *key, char *cop
 bool es_oip_numbers_read(es_oip_span span, const es_oip_tensor *tensor, size_t count,
                          unsigned char *out, size_t *out_given);
 
-/* ---- oip_float.c ---- */
-
-enum { ES_OIP_FLOAT_SIZE = 32 };
+/* ---- float.c ---- */
 
 /* The shortest of %.6g to %.9g that reads back the same float; "null" when it is not finite.
  * Returns the size. */
-size_t es_oip_float_print(float value, char out[ES_OIP_FLOAT_SIZE]);
+size_t es_oip_float_print(float value, char out[ES_DECIMAL_SIZE]);
 
 #endif

@@ -25,8 +25,8 @@ static int end(void **state)
 
 static void expect_printed(float value)
 {
-    char got[ES_OIP_FLOAT_SIZE];
-    char wanted[ES_OIP_FLOAT_SIZE];
+    char got[ES_DECIMAL_SIZE];
+    char wanted[ES_DECIMAL_SIZE];
     int precision = 6;
     double back = 0;
     do {
@@ -46,7 +46,7 @@ static void floats_are_printed_as_printf_does(void **state)
                                  1e-45f,     16777216,  16777218, 33554432,  0.3f,      2.0f / 3,
                                  999999.94f, 9.999999f, 1e9f,     123456792, 1e15f,     1e-12f};
     es_rng rng = es_rng_make(es_test_seed(1), 0);
-    char text[ES_OIP_FLOAT_SIZE];
+    char text[ES_DECIMAL_SIZE];
     (void)state;
     for (size_t i = 0; i < sizeof some / sizeof some[0]; i++)
         expect_printed(some[i]);
