@@ -11,7 +11,7 @@ enum { TOKENS_MAX = 256, TOKENS_BYTES_MAX = 1 << 20 };
 /* ---- tokens ---- */
 
 static es_status read_token(es_cli *cli, const char *path, size_t line, char *text,
-                            es_server_token *out, es_error *err)
+                            es_http_token *out, es_error *err)
 {
     static const char *const roles[] = {"client", "node", "gateway", "controller"};
     static const uint32_t bits[] = {ES_SERVER_CLIENT, ES_SERVER_NODE, ES_SERVER_GATEWAY,
@@ -36,7 +36,7 @@ static es_status read_token(es_cli *cli, const char *path, size_t line, char *te
     return ES_OK;
 }
 
-es_status es_cli_tokens(es_cli *cli, const char *path, const es_server_token **out_tokens,
+es_status es_cli_tokens(es_cli *cli, const char *path, const es_http_token **out_tokens,
                         size_t *out_count, es_error *err)
 {
     char *text = NULL;
@@ -46,7 +46,7 @@ es_status es_cli_tokens(es_cli *cli, const char *path, const es_server_token **o
     if (path == NULL)
         return ES_OK;
     ES_TRY(es_file_read(cli->arena, path, TOKENS_BYTES_MAX, &text, &size, err));
-    es_server_token *tokens = ES_TAKE_ARRAY(cli->arena, es_server_token, TOKENS_MAX);
+    es_http_token *tokens = ES_TAKE_ARRAY(cli->arena, es_http_token, TOKENS_MAX);
     if (tokens == NULL)
         return es_arena_full(cli->arena, "tokens", err);
     while (*text != '\0') {

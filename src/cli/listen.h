@@ -12,7 +12,7 @@ es_status es_cli_listen(es_cli *cli, const char *listen, const char **out_addres
                         uint16_t *out_port, es_error *err) ES_MUST_CHECK;
 
 /* The file of --tokens: lines `ROLE TOKEN`; '#' begins a comment. path NULL: none. */
-es_status es_cli_tokens(es_cli *cli, const char *path, const es_server_token **out_tokens,
+es_status es_cli_tokens(es_cli *cli, const char *path, const es_http_token **out_tokens,
                         size_t *out_count, es_error *err) ES_MUST_CHECK;
 
 /* A file of one line, a bearer token to show; path NULL gives NULL. */

@@ -28,7 +28,7 @@ typedef struct es_controller_opts {
     const char *address;         /* of its own page; default "127.0.0.1" */
     uint16_t port;               /* 0: any; default 8090 */
     const char *certificate_file, *key_file, *client_ca_file; /* PEM; see es_http_tls */
-    const es_server_token *tokens;
+    const es_http_token *tokens;
     size_t token_count;
     const char *peer_certificate_file, *peer_key_file; /* shown to nodes and gateways */
     void (*ready)(void *context, uint16_t port);       /* listening; may be NULL */

@@ -259,7 +259,7 @@ static void it_serves_its_page(void **state)
     (void)state;
     static const char db[] = ES_TEST_BINARY_DIR "/controller_http_test.db";
     static const char yaml[] = ES_TEST_BINARY_DIR "/controller_http_test.yaml";
-    static const es_server_token tokens[] = {{"a token of whoever looks", ES_SERVER_CLIENT}};
+    static const es_http_token tokens[] = {{"a token of whoever looks", ES_SERVER_CLIENT}};
     bench b;
     served own;
     pthread_t thread;

@@ -121,7 +121,7 @@ static es_status show(board *own, const es_controller *controller, es_error *err
 
 /* ---- its server ---- */
 
-static es_status open_server(const es_controller_opts *given, es_arena *arena, board *own,
+static es_status open_server(const es_controller_opts *given, board *own,
                              es_http_server **out_server, es_error *err)
 {
     static const char *const paths[PAGE_COUNT] = {"/", "/estran/v1/status", "/estran/v1/plan",
@@ -131,11 +131,6 @@ static es_status open_server(const es_controller_opts *given, es_arena *arena, b
                                                   "text/plain; version=0.0.4; charset=utf-8"};
     es_http_route routes[PAGE_COUNT] = {0};
     es_http_server_opts opts = es_http_server_opts_default();
-    es_http_token *tokens = ES_TAKE_ARRAY(arena, es_http_token, given->token_count);
-    if (tokens == NULL)
-        return es_arena_full(arena, "tokens", err);
-    for (size_t i = 0; i < given->token_count; i++)
-        tokens[i] = (es_http_token){given->tokens[i].text, given->tokens[i].roles};
     for (int i = 0; i < PAGE_COUNT; i++) {
         own->routes[i] = (shown){.own = own, .page = i, .type = types[i]};
         routes[i] = (es_http_route){.method = ES_HTTP_GET,
@@ -149,7 +144,7 @@ static es_status open_server(const es_controller_opts *given, es_arena *arena, b
     opts.port = given->port;
     opts.routes = routes;
     opts.route_count = PAGE_COUNT;
-    opts.tokens = tokens;
+    opts.tokens = given->tokens;
     opts.token_count = given->token_count;
     opts.tls = (es_http_tls){given->certificate_file, given->key_file, given->client_ca_file};
     ES_TRY(es_http_server_init(opts, out_server, err));
@@ -220,15 +215,14 @@ static es_status loop(const es_controller_opts *opts, es_controller *controller,
     return ES_OK;
 }
 
-static es_status serve(const es_controller_opts *opts, es_arena *arena, es_controller *controller,
-                       es_error *err)
+static es_status serve(const es_controller_opts *opts, es_controller *controller, es_error *err)
 {
     board own = {0};
     es_http_server *server = NULL;
     (void)pthread_mutex_init(&own.lock, NULL); /* default attributes cannot fail on Linux */
     es_status status = show(&own, controller, err);
     if (status == ES_OK)
-        status = open_server(opts, arena, &own, &server, err);
+        status = open_server(opts, &own, &server, err);
     if (status == ES_OK && opts->ready != NULL)
         opts->ready(opts->context, es_http_server_port(server));
     if (status == ES_OK)
@@ -378,7 +372,7 @@ static es_status run(const es_controller_opts *opts, es_arena *arena, es_text *o
                "cluster '%s' has no gateway: nobody is told routes, and the scenario's demand "
                "counts as what comes",
                opts->cluster);
-    return serve(opts, arena, controller, err);
+    return serve(opts, controller, err);
 }
 
 es_status es_controller_serve(es_controller_opts opts, es_text *out, es_error *err)

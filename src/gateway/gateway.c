@@ -5,7 +5,7 @@
 #include <math.h>
 #include <time.h>
 
-enum { OPTIONS_BYTES_MAX = 16 << 20, BURST = 10 };
+enum { BURST = 10 };
 
 es_gateway_opts es_gateway_opts_default(void)
 {
@@ -86,22 +86,17 @@ static es_status open_http(es_gateway *gateway, es_error *err)
     const es_gateway_opts *given = &gateway->opts;
     es_http_server_opts opts = es_http_server_opts_default();
     es_http_caller_opts calls = es_http_caller_opts_default();
-    es_http_route *routes = ES_TAKE_ARRAY(gateway->arena, es_http_route, ROUTE_COUNT);
-    es_http_token *tokens = ES_TAKE_ARRAY(gateway->arena, es_http_token, given->token_count);
-    if (routes == NULL || tokens == NULL)
-        return es_arena_full(gateway->arena, "routes", err);
+    es_http_route routes[ROUTE_COUNT]; /* copied by the server */
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         routes[i] = ROUTES[i];
         routes[i].context = gateway;
     }
-    for (size_t i = 0; i < given->token_count; i++)
-        tokens[i] = (es_http_token){.text = given->tokens[i].text, .roles = given->tokens[i].roles};
     opts.address = given->address;
     opts.port = given->port;
     opts.loop_count = given->loop_count;
     opts.routes = routes;
     opts.route_count = ROUTE_COUNT;
-    opts.tokens = tokens;
+    opts.tokens = given->tokens;
     opts.token_count = given->token_count;
     opts.tls = (es_http_tls){.certificate_file = given->certificate_file,
                              .key_file = given->key_file,
@@ -138,9 +133,6 @@ static es_status open_loops(es_gateway *gateway, es_error *err)
 
 static es_status fill(es_gateway *gateway, es_error *err)
 {
-    gateway->arena = es_arena_new(OPTIONS_BYTES_MAX);
-    if (gateway->arena == NULL)
-        return es_fail(err, ES_ERR_NOMEM, "no memory for a gateway");
     if (gateway->opts.request_log != NULL)
         ES_TRY(es_request_log_open(gateway->opts.request_log, &gateway->log, err));
     ES_TRY(open_loops(gateway, err));
@@ -208,7 +200,6 @@ void es_gateway_done(es_gateway *gateway)
     free(gateway->loops);
     es_http_server_done(gateway->http);
     es_request_log_close(gateway->log);
-    es_arena_free(gateway->arena);
     free(gateway);
 }
 

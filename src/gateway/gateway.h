@@ -24,7 +24,7 @@ typedef struct es_gateway_opts {
     uint16_t port;           /* 0: any; default 8080 */
     uint32_t loop_count;     /* threads, 1..64; default 1 */
     const char *certificate_file, *key_file, *client_ca_file; /* PEM; see es_http_tls */
-    const es_server_token *tokens; /* none: open to all who can reach it */
+    const es_http_token *tokens; /* none: open to all who can reach it */
     size_t token_count;
     const char *peer_token; /* shown to nodes whose routes name no other; NULL: none */
     const char *peer_ca_file, *peer_certificate_file, *peer_key_file; /* PEM, towards nodes */

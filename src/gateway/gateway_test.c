@@ -604,7 +604,7 @@ static void passes_partial_answers(void **state)
 static void needs_tokens(void **state)
 {
     (void)state;
-    static const es_server_token tokens[] = {
+    static const es_http_token tokens[] = {
         {.text = "client-0123456789", .roles = ES_SERVER_CLIENT},
         {.text = "control-0123456789", .roles = ES_SERVER_CONTROLLER}};
     static const es_http_header client = {"Authorization", "Bearer client-0123456789"};

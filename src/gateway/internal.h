@@ -153,7 +153,6 @@ struct es_gateway_loop {
 };
 
 struct es_gateway {
-    es_arena *arena; /* of the options */
     es_gateway_opts opts;
     es_clock *clock;
     int64_t start_ns, start_wall_s;

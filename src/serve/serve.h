@@ -27,7 +27,7 @@ typedef struct es_server_opts {
     uint32_t loop_count;     /* threads that speak HTTP; default 1 */
     const char *ort_library; /* NULL: the default search */
     const char *certificate_file, *key_file, *client_ca_file; /* PEM; see es_http_tls */
-    const es_server_token *tokens; /* none: open to all who can reach it */
+    const es_http_token *tokens; /* none: open to all who can reach it */
     size_t token_count;
     uint32_t replica_count; /* of models that do not say; default 1 */
     uint32_t thread_count;  /* inside one run; default 1 */

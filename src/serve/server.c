@@ -136,24 +136,19 @@ static es_status http_open(es_server *server, es_error *err)
 {
     const es_server_opts *given = &server->opts;
     es_http_server_opts opts = es_http_server_opts_default();
-    es_http_route *routes = ES_TAKE_ARRAY(server->arena, es_http_route, ROUTE_COUNT);
-    es_http_token *tokens = ES_TAKE_ARRAY(server->arena, es_http_token, given->token_count);
-    if (routes == NULL || tokens == NULL)
-        return es_arena_full(server->arena, "routes", err);
+    es_http_route routes[ROUTE_COUNT]; /* copied by the server */
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         routes[i] = ROUTES[i];
         routes[i].context = server;
         if (routes[i].handle == es_server_repository_load)
             routes[i].body_bytes_max = given->load_bytes_max;
     }
-    for (size_t i = 0; i < given->token_count; i++)
-        tokens[i] = (es_http_token){.text = given->tokens[i].text, .roles = given->tokens[i].roles};
     opts.address = given->address;
     opts.port = given->port;
     opts.loop_count = given->loop_count;
     opts.routes = routes;
     opts.route_count = ROUTE_COUNT;
-    opts.tokens = tokens;
+    opts.tokens = given->tokens;
     opts.token_count = given->token_count;
     opts.tls = (es_http_tls){.certificate_file = given->certificate_file,
                              .key_file = given->key_file,

@@ -319,9 +319,8 @@ static void the_best_so_far_goes_back_in_time(void **state)
 static void tokens_say_who_may_set_routes(void **state)
 {
     (void)state;
-    static const es_server_token tokens[] = {
-        {.text = "client-0123456789", .roles = ES_SERVER_CLIENT},
-        {.text = "node-0123456789ab", .roles = ES_SERVER_NODE}};
+    static const es_http_token tokens[] = {{.text = "client-0123456789", .roles = ES_SERVER_CLIENT},
+                                           {.text = "node-0123456789ab", .roles = ES_SERVER_NODE}};
     static const struct {
         const char *value;
         int status;
