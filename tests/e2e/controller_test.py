@@ -343,21 +343,6 @@ class Faults(ClusterCase):
 class Secured(ClusterCase):
     """TLS with certificates of both sides and tokens by role, between all of them."""
 
-    def certificate(self, name, authority=None):
-        place = self.folder / name
-        words = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                 "-keyout", f"{place}.key", "-subj", f"/CN={name}"]
-        if authority is None:
-            subprocess.run([*words, "-x509", "-days", "2", "-out", f"{place}.pem"], check=True,
-                           capture_output=True)
-            return place
-        subprocess.run([*words, "-out", f"{place}.csr"], check=True, capture_output=True)
-        names = self.write(f"{name}.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        subprocess.run(["openssl", "x509", "-req", "-in", f"{place}.csr", "-CA", f"{authority}.pem",
-                        "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2", "-extfile",
-                        str(names), "-out", f"{place}.pem"], check=True, capture_output=True)
-        return place
-
     def guards(self, role):
         if not hasattr(self, "mine"):
             self.authority = self.certificate("authority")

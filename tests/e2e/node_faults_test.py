@@ -605,21 +605,6 @@ class Secrets(NodeCase):
             self.fails(2 if "short" in text else 1, [words], "node", "--repository",
                        self.folder / "models", "--tokens", tokens, "--listen", "127.0.0.1:0")
 
-    def certificate(self, name, authority=None):
-        place = self.folder / name
-        subprocess.run(
-            ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-keyout", f"{place}.key", "-subj", f"/CN={name}",
-             *(["-x509", "-days", "2", "-out", f"{place}.pem"] if authority is None
-               else ["-out", f"{place}.csr"])], check=True, capture_output=True)
-        if authority is not None:
-            extra = self.write(f"{name}.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-            subprocess.run(
-                ["openssl", "x509", "-req", "-in", f"{place}.csr", "-CA", f"{authority}.pem",
-                 "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2", "-extfile",
-                 str(extra), "-out", f"{place}.pem"], check=True, capture_output=True)
-        return place
-
     def test_tls_and_mutual_tls(self):
         authority = self.certificate("authority")
         server = self.certificate("server", authority)

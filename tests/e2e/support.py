@@ -31,6 +31,22 @@ class Case(unittest.TestCase):
         path.write_text(text)
         return path
 
+    def certificate(self, name, authority=None):
+        """NAME.pem and NAME.key in the folder, signed by the authority, else by itself; without the ends."""
+        place = self.folder / name
+        words = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-keyout", f"{place}.key", "-subj", f"/CN={name}"]
+        if authority is None:
+            subprocess.run([*words, "-x509", "-days", "2", "-out", f"{place}.pem"], check=True,
+                           capture_output=True)
+            return place
+        subprocess.run([*words, "-out", f"{place}.csr"], check=True, capture_output=True)
+        names = self.write(f"{name}.ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        subprocess.run(["openssl", "x509", "-req", "-in", f"{place}.csr", "-CA", f"{authority}.pem",
+                        "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", "2", "-extfile",
+                        str(names), "-out", f"{place}.pem"], check=True, capture_output=True)
+        return place
+
     def ok(self, *words, **more):
         done = estran(*words, **more)
         self.assertEqual(done.returncode, 0, f"{words}: {done.stderr}")
