@@ -1,6 +1,7 @@
 /* The certified cascade as a part of a scenario. */
 #include "base/document.h"
 #include "cli/calibrate.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <string.h>
@@ -54,7 +55,7 @@ es_status es_calibrate_catalogue(const es_calibration *c, const char *const *fil
                        "'%s' is not written: no thresholds can be certified for %.4g %%",
                        c->chosen->catalogue, 100 * c->chosen->target);
     for (size_t k = 0; k < c->all.count; k++) {
-        names[k] = es_cli_model_name(c->cli->arena, files[k]);
+        names[k] = es_model_file_name(c->cli->arena, files[k]);
         if (names[k] == NULL)
             return es_arena_full(c->cli->arena, "names", err);
         es_text_format(&all, "%s%s", k > 0 ? "+" : "", names[k]);

@@ -11,8 +11,7 @@ enum { STOP_ASKED_EVERY = 64 };
 
 static bool is_model(const char *path)
 {
-    size_t size = strlen(path);
-    return size > 5 && strcmp(path + size - 5, ".onnx") == 0;
+    return es_model_stem_size(path) < strlen(path);
 }
 
 static const char *base_name(const char *path)

@@ -104,9 +104,6 @@ void es_cli_progress(const es_cli *cli, const char *what, double done);
 void es_cli_seconds(es_text *out, double seconds);
 void es_cli_bytes(es_text *out, double bytes);
 
-/* What a model is called: the name of its file without .onnx. NULL on a full arena. */
-const char *es_cli_model_name(es_arena *arena, const char *path);
-
 /* A table for people: the first row is the head, the first column left aligned, the others right.
  */
 typedef struct es_cli_table {

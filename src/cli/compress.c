@@ -463,7 +463,7 @@ static es_status run(es_cli *cli, const void *given, const char *const *files, s
         ES_TRY(es_meter_new(cli->arena, meter_opts, &meter, err));
     es_compress_job job = {.arena = cli->arena,
                            .runtime = runtime,
-                           .name = es_cli_model_name(cli->arena, files[0]),
+                           .name = es_model_file_name(cli->arena, files[0]),
                            .seed = cli->seed != 0 ? (uint64_t)cli->seed : 1,
                            .progress = show_progress,
                            .progress_context = cli,

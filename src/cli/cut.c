@@ -97,9 +97,8 @@ static es_status write_segments(es_cli *cli, const options *chosen, const es_mod
     ES_TRY(es_within(err, es_model_cut(cli->arena, model, tensors, count, &segments, err), "%s",
                      path));
     const char *stem = chosen->output;
-    size_t size = strlen(path);
-    if (stem == NULL && size > 5 && strcmp(path + size - 5, ".onnx") == 0)
-        stem = es_arena_text_n(cli->arena, path, size - 5);
+    if (stem == NULL)
+        stem = es_arena_text_n(cli->arena, path, es_model_stem_size(path));
     *out_count = count + 1;
     return es_model_write_segments(cli->arena, segments, count + 1, stem != NULL ? stem : path,
                                    out_paths, err);

@@ -73,16 +73,6 @@ void es_cli_bytes(es_text *out, double bytes)
         es_text_append(out, "-");
 }
 
-const char *es_cli_model_name(es_arena *arena, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    size_t size = strlen(name);
-    if (size > 5 && strcmp(name + size - 5, ".onnx") == 0)
-        size -= 5;
-    return es_arena_text_n(arena, name, size);
-}
-
 void es_cli_cell(es_cli_table *table, const char *format, ...)
 {
     char text[256];

@@ -26,15 +26,14 @@ es_status es_sheet_put(es_arena *arena, es_sheet *sheet, size_t count, size_t sa
 es_status es_sheet_write(es_arena *arena, const es_sheet *sheet, const char *model_path,
                          es_error *err)
 {
-    size_t size = strlen(model_path);
-    size_t stem = size > 5 && strcmp(model_path + size - 5, ".onnx") == 0 ? size - 5 : size;
     const es_data_array array = {.name = "",
                                  .type = ES_DATA_F32,
                                  .rank = 2,
                                  .dims = {sheet->count, sheet->classes},
                                  .count = sheet->count * sheet->classes,
                                  .bytes = sheet->values};
-    const char *path = es_arena_format(arena, "%.*s.scores.npy", (int)stem, model_path);
+    const char *path =
+        es_arena_format(arena, "%.*s.scores.npy", (int)es_model_stem_size(model_path), model_path);
     if (path == NULL)
         return es_arena_full(arena, "path", err);
     return es_data_write_npy(path, &array, err);

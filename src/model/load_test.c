@@ -558,15 +558,35 @@ static void test_types(void **state)
     assert_int_equal(es_model_type_bits(ES_MODEL_COMPLEX128), 128);
 }
 
+static void a_file_names_its_model(void **state)
+{
+    (void)state;
+    static const char *const given[] = {"folder/small.onnx", "small", "a.b/c", ".onnx",
+                                        "x.onnx.gz"};
+    static const char *const wanted[] = {"small", "small", "c", ".onnx", "x.onnx.gz"};
+    es_arena *arena = es_arena_new(1 << 16);
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        assert_string_equal(es_model_file_name(arena, given[i]), wanted[i]);
+    assert_int_equal(es_model_stem_size("folder/small.onnx"), strlen("folder/small"));
+    es_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),         cmocka_unit_test(test_unknown_fields_stay),
-        cmocka_unit_test(test_bad_tensors),  cmocka_unit_test(test_sparse),
-        cmocka_unit_test(test_bad_graphs),   cmocka_unit_test(test_order),
-        cmocka_unit_test(test_deep_nesting), cmocka_unit_test(test_every_prefix_and_flip),
-        cmocka_unit_test(test_caps),         cmocka_unit_test(test_external_data),
-        cmocka_unit_test(test_files),        cmocka_unit_test(test_builder_remembers),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_unknown_fields_stay),
+        cmocka_unit_test(test_bad_tensors),
+        cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_bad_graphs),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_every_prefix_and_flip),
+        cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_external_data),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_builder_remembers),
+        cmocka_unit_test(a_file_names_its_model),
         cmocka_unit_test(test_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,3 +164,18 @@ const es_model_tensor *es_model_output(const es_model *model, size_t index)
 {
     return &model->outputs[index];
 }
+
+size_t es_model_stem_size(const char *path)
+{
+    static const char ending[] = ".onnx";
+    const size_t more = sizeof ending - 1;
+    size_t size = strlen(path);
+    return size > more && strcmp(path + size - more, ending) == 0 ? size - more : size;
+}
+
+const char *es_model_file_name(es_arena *arena, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    return es_arena_text_n(arena, name, es_model_stem_size(name));
+}

@@ -93,6 +93,11 @@ typedef struct es_model_opts {
 
 es_model_opts es_model_opts_default(void);
 
+/* Bytes of path before ".onnx" at its end; all of them when it does not end so. */
+size_t es_model_stem_size(const char *path);
+/* "folder/small.onnx" gives "small", in the arena; NULL: it is full. */
+const char *es_model_file_name(es_arena *arena, const char *path);
+
 /* Reads and checks a file; path "-" is standard input. External data is read into the model, so
  * that what is written later is one file. Nodes come out in topological order. Errors name file,
  * node, value and expectation. O(bytes). The arena

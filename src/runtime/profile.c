@@ -1,5 +1,6 @@
 /* The profile of a model: what it costs on this node, whole, in batches and in segments. */
 #include "base/rng.h"
+#include "model/model.h"
 #include "runtime/internal.h"
 
 #include <sys/stat.h>
@@ -206,17 +207,6 @@ static es_status whole_measure(es_profiling *now, es_session *session, es_bench 
     return batches_measure(now, session, err);
 }
 
-/* "folder/small.onnx" gives "small". */
-static const char *variant_name(es_arena *arena, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    size_t size = strlen(name);
-    if (size > 5 && strcmp(name + size - 5, ".onnx") == 0)
-        size -= 5;
-    return es_arena_text_n(arena, name, size);
-}
-
 static es_status names_fill(es_profiling *now, es_error *err)
 {
     es_profile *profile = now->profile;
@@ -227,7 +217,7 @@ static es_status names_fill(es_profiling *now, es_error *err)
     profile->cpu = es_host_cpu(arena);
     profile->runtime_version = es_arena_text(arena, es_runtime_version(now->runtime));
     profile->variant = now->opts.variant != NULL ? es_arena_text(arena, now->opts.variant)
-                                                 : variant_name(arena, now->path);
+                                                 : es_model_file_name(arena, now->path);
     profile->dtype = "none";
     profile->thread_count = now->opts.thread_count;
     if (profile->path == NULL || profile->node_kind == NULL || profile->cpu == NULL ||
