@@ -1,4 +1,5 @@
 /* A controller as a process: the loop around it, and its page. */
+#include "base/exposition.h"
 #include "control/control.h"
 #include "control/internal.h"
 #include "http/http.h"
@@ -127,8 +128,7 @@ static es_status open_server(const es_controller_opts *given, board *own,
     static const char *const paths[PAGE_COUNT] = {"/", "/estran/v1/status", "/estran/v1/plan",
                                                   "/metrics"};
     static const char *const types[PAGE_COUNT] = {"text/html; charset=utf-8", "application/json",
-                                                  "application/json",
-                                                  "text/plain; version=0.0.4; charset=utf-8"};
+                                                  "application/json", ES_EXPOSITION_TYPE};
     es_http_route routes[PAGE_COUNT] = {0};
     es_http_server_opts opts = es_http_server_opts_default();
     for (int i = 0; i < PAGE_COUNT; i++) {

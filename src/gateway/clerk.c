@@ -1,5 +1,6 @@
 /* What takes longer than a loop may be held up: one thread aside does it, one thing after the
  * other. Above all new routes: read, checked, kept, laid out; then each loop adopts them. */
+#include "base/exposition.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "internal.h"
@@ -162,11 +163,7 @@ static void answer_taken(es_http_request *request, const es_serve_routes *routes
     if (!kept)
         es_json_put_text(&json, "warning", why);
     es_json_map_end(&json);
-    es_http_answer_send(request, &(es_http_answer){.status = 200,
-                                                   .content_type = "application/json",
-                                                   .body = es_text_get(&text),
-                                                   .body_bytes = text.size});
-    es_text_done(&text);
+    es_http_answer_json(request, 200, &text);
 }
 
 /* The same document again is fine: whoever sent it may not have heard. */
@@ -233,19 +230,6 @@ static void run_put(es_gateway_clerk *clerk, es_http_request *request)
 
 /* ---- telling ---- */
 
-static void answer_text(es_http_request *request, const char *type, es_text *text)
-{
-    es_error err = {0};
-    if (es_text_status(text, &err) != ES_OK)
-        es_http_answer_fail(request, &err);
-    else
-        es_http_answer_send(request, &(es_http_answer){.status = 200,
-                                                       .content_type = type,
-                                                       .body = es_text_get(text),
-                                                       .body_bytes = text->size});
-    es_text_done(text);
-}
-
 static void run_get(es_gateway_clerk *clerk, es_http_request *request)
 {
     es_text text;
@@ -255,7 +239,7 @@ static void run_get(es_gateway_clerk *clerk, es_http_request *request)
     }
     es_text_init(&text, ANSWER_BYTES_MAX);
     es_serve_routes_write(clerk->now->table->routes, false, &text);
-    answer_text(request, "application/json", &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 static void run_list(es_gateway_clerk *clerk, es_http_request *request)
@@ -273,7 +257,7 @@ static void run_list(es_gateway_clerk *clerk, es_http_request *request)
             es_json_text(&json, table->routes->classes[c].task);
     es_json_list_end(&json);
     es_json_map_end(&json);
-    answer_text(request, "application/json", &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 static void run_observe(es_gateway_clerk *clerk, es_http_request *request)
@@ -281,7 +265,7 @@ static void run_observe(es_gateway_clerk *clerk, es_http_request *request)
     es_text text;
     es_text_init(&text, ANSWER_BYTES_MAX);
     es_gateway_observe_write(clerk->gateway, &text);
-    answer_text(request, "application/json", &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 static void run_metrics(es_gateway_clerk *clerk, es_http_request *request)
@@ -289,7 +273,7 @@ static void run_metrics(es_gateway_clerk *clerk, es_http_request *request)
     es_text text;
     es_text_init(&text, ANSWER_BYTES_MAX);
     es_gateway_metrics_write(clerk->gateway, &text);
-    answer_text(request, "text/plain; version=0.0.4; charset=utf-8", &text);
+    es_http_answer_text(request, 200, ES_EXPOSITION_TYPE, &text);
 }
 
 static void run_page(es_gateway_clerk *clerk, es_http_request *request)
@@ -297,7 +281,7 @@ static void run_page(es_gateway_clerk *clerk, es_http_request *request)
     es_text text;
     es_text_init(&text, ANSWER_BYTES_MAX);
     es_gateway_page_write(clerk->gateway, &text);
-    answer_text(request, "text/html; charset=utf-8", &text);
+    es_http_answer_text(request, 200, "text/html; charset=utf-8", &text);
 }
 
 /* ---- errands ---- */

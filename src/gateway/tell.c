@@ -3,19 +3,6 @@
 
 enum { TEXT_BYTES_MAX = 1 << 24 };
 
-static void send_json(es_http_request *request, int status, es_text *text)
-{
-    es_error err = {0};
-    if (es_text_status(text, &err) != ES_OK)
-        es_http_answer_fail(request, &err);
-    else
-        es_http_answer_send(request, &(es_http_answer){.status = status,
-                                                       .content_type = "application/json",
-                                                       .body = es_text_get(text),
-                                                       .body_bytes = text->size});
-    es_text_done(text);
-}
-
 static const char *const EXTENSIONS[] = {"binary_tensor_data", "classification", "parameters",
                                          "schedule_policy"};
 
@@ -35,7 +22,7 @@ void es_gateway_metadata(void *context, es_http_request *request)
         es_json_text(&json, EXTENSIONS[i]);
     es_json_list_end(&json);
     es_json_map_end(&json);
-    send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 static void send_flag(es_http_request *request, const char *name, bool value)
@@ -43,7 +30,7 @@ static void send_flag(es_http_request *request, const char *name, bool value)
     es_text text;
     es_text_init(&text, TEXT_BYTES_MAX);
     es_text_format(&text, "{\"%s\":%s}", name, value ? "true" : "false");
-    send_json(request, value ? 200 : 503, &text);
+    es_http_answer_json(request, value ? 200 : 503, &text);
 }
 
 void es_gateway_live(void *context, es_http_request *request)
@@ -93,7 +80,7 @@ void es_gateway_task_ready(void *context, es_http_request *request)
     es_json_put_text(&json, "name", task);
     es_json_put_bool(&json, "ready", true);
     es_json_map_end(&json);
-    send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 void es_gateway_task_metadata(void *context, es_http_request *request)
@@ -116,5 +103,5 @@ void es_gateway_task_metadata(void *context, es_http_request *request)
     es_json_put_text(&json, "platform", "estran_task");
     es_serve_task_write(&json, task);
     es_json_map_end(&json);
-    send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }

@@ -15,6 +15,7 @@
 #define ES_HTTP_HTTP_H
 
 #include "base/arena.h"
+#include "base/text.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -197,6 +198,11 @@ typedef struct es_http_answer {
 } es_http_answer;
 
 void es_http_answer_send(es_http_request *request, const es_http_answer *answer);
+
+/* All of text, which is done then; a text that did not come about is told as the error it is. */
+void es_http_answer_text(es_http_request *request, int status, const char *content_type,
+                         es_text *text);
+void es_http_answer_json(es_http_request *request, int status, es_text *text);
 
 /* {"error": text}; 503 comes with Retry-After: 1. */
 void es_http_answer_error(es_http_request *request, int status, const char *text);

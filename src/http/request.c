@@ -350,6 +350,25 @@ void es_http_answer_send(es_http_request *request, const es_http_answer *answer)
     give(request, response, answer->status, ES_HTTP_ANSWERED);
 }
 
+void es_http_answer_text(es_http_request *request, int status, const char *content_type,
+                         es_text *text)
+{
+    es_error err = {0};
+    if (es_text_status(text, &err) != ES_OK)
+        es_http_answer_fail(request, &err);
+    else
+        es_http_answer_send(request, &(es_http_answer){.status = status,
+                                                       .content_type = content_type,
+                                                       .body = es_text_get(text),
+                                                       .body_bytes = text->size});
+    es_text_done(text);
+}
+
+void es_http_answer_json(es_http_request *request, int status, es_text *text)
+{
+    es_http_answer_text(request, status, "application/json", text);
+}
+
 bool es_http_request_cancel(es_http_request *request, int status, const char *text)
 {
     int was = ES_HTTP_PARKED;

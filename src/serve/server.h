@@ -178,8 +178,6 @@ void es_server_observe(void *context, es_http_request *request);
 
 /* The model of the request's path; on failure it has been answered (404, 503) and NULL comes. */
 es_served *es_server_model_of(es_server *server, es_http_request *request);
-/* Sends text as JSON, and ends it. */
-void es_server_send_json(es_http_request *request, int status, es_text *text);
 
 /* All that is served, at one moment. */
 typedef struct es_server_listing {

@@ -334,18 +334,6 @@ static bool stats_take(scrape *now)
     return now->stats != NULL;
 }
 
-static void send(scrape *now, es_http_request *request)
-{
-    es_error err = {0};
-    if (es_text_status(&now->text, &err) != ES_OK)
-        es_http_answer_fail(request, &err);
-    else
-        es_http_answer_send(request, &(es_http_answer){.status = 200,
-                                                       .content_type = ES_EXPOSITION_TYPE,
-                                                       .body = es_text_get(&now->text),
-                                                       .body_bytes = now->text.size});
-}
-
 void es_server_metrics(void *context, es_http_request *request)
 {
     scrape now = {.server = context};
@@ -365,10 +353,10 @@ void es_server_metrics(void *context, es_http_request *request)
             put_nv_durations(&now);
             put_nv_node(&now);
         }
-        send(&now, request);
+        es_http_answer_text(request, 200, ES_EXPOSITION_TYPE, &now.text);
     } else {
+        es_text_done(&now.text);
         es_http_answer_error(request, 503, "out of memory");
     }
-    es_text_done(&now.text);
     es_server_listing_done(&now.all);
 }

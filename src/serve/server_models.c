@@ -4,19 +4,6 @@
 
 enum { TEXT_BYTES_MAX = 64 << 20, INDEX_BYTES_MAX = 64 << 20 };
 
-void es_server_send_json(es_http_request *request, int status, es_text *text)
-{
-    es_error err = {0};
-    if (es_text_status(text, &err) != ES_OK)
-        es_http_answer_fail(request, &err);
-    else
-        es_http_answer_send(request, &(es_http_answer){.status = status,
-                                                       .content_type = "application/json",
-                                                       .body = es_text_get(text),
-                                                       .body_bytes = text->size});
-    es_text_done(text);
-}
-
 es_served *es_server_model_of(es_server *server, es_http_request *request)
 {
     const char *name = es_http_request_param(request, "model");
@@ -68,7 +55,7 @@ void es_server_metadata(void *context, es_http_request *request)
         es_json_text(&json, EXTENSIONS[i]);
     es_json_list_end(&json);
     es_json_map_end(&json);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 static void send_flag(es_http_request *request, const char *name, bool value, int status)
@@ -76,7 +63,7 @@ static void send_flag(es_http_request *request, const char *name, bool value, in
     es_text text;
     es_text_init(&text, TEXT_BYTES_MAX);
     es_text_format(&text, "{\"%s\":%s}", name, value ? "true" : "false");
-    es_server_send_json(request, status, &text);
+    es_http_answer_json(request, status, &text);
 }
 
 void es_server_live(void *context, es_http_request *request)
@@ -136,7 +123,7 @@ void es_server_model_list(void *context, es_http_request *request)
     es_json_list_end(&json);
     es_json_map_end(&json);
     es_server_listing_done(&all);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 static void write_port(es_json *json, const es_port *port)
@@ -188,7 +175,7 @@ void es_server_model_metadata(void *context, es_http_request *request)
     es_json_map_end(&json);
     es_server_listing_done(&all);
     es_served_unref(served);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 void es_server_model_ready(void *context, es_http_request *request)
@@ -212,7 +199,7 @@ void es_server_model_ready(void *context, es_http_request *request)
     es_json_map_end(&json);
     if (found == ES_FOUND)
         es_served_unref(served);
-    es_server_send_json(request, found == ES_FOUND ? 200 : 503, &text);
+    es_http_answer_json(request, found == ES_FOUND ? 200 : 503, &text);
 }
 
 void es_server_model_config(void *context, es_http_request *request)
@@ -226,7 +213,7 @@ void es_server_model_config(void *context, es_http_request *request)
     es_json_init(&json, &text, true);
     es_model_config_write(&json, served->name, &served->config, served->session);
     es_served_unref(served);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 /* ---- statistics ---- */
@@ -342,5 +329,5 @@ void es_server_model_stats(void *context, es_http_request *request)
     es_json_map_end(&json);
     es_server_listing_done(&all);
     es_served_unref(one);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }

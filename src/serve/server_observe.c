@@ -83,5 +83,5 @@ void es_server_observe(void *context, es_http_request *request)
     es_json_put_int(&json, "memory_bytes", (int64_t)es_server_memory_bytes());
     es_json_map_end(&json);
     es_server_listing_done(&all);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }

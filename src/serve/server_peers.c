@@ -139,7 +139,7 @@ void es_server_peers_put(void *context, es_http_request *request)
     es_text text;
     es_text_init(&text, 64);
     es_text_format(&text, "{\"peers\":%zu}", peers->count);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 void es_server_peers_get(void *context, es_http_request *request)
@@ -151,7 +151,7 @@ void es_server_peers_get(void *context, es_http_request *request)
     es_serve_peers_write(peers != NULL ? peers->given : NULL, peers != NULL ? peers->count : 0,
                          false, &text);
     es_server_peers_unref(peers);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 /* ---- for requests ---- */

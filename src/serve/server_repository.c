@@ -61,7 +61,7 @@ void es_server_repository_index(void *context, es_http_request *request)
             write_entry(&json, &entries[i]);
     es_json_list_end(&json);
     es_repository_index_done(entries, count);
-    es_server_send_json(request, 200, &text);
+    es_http_answer_json(request, 200, &text);
 }
 
 /* ---- load and unload ---- */
@@ -88,7 +88,7 @@ static void on_changed(void *context, es_status status, const es_error *err)
     es_json_put_text(&json, "name", what->name);
     es_json_put_bool(&json, what->verb, true);
     es_json_map_end(&json);
-    es_server_send_json(what->request, 200, &text);
+    es_http_answer_json(what->request, 200, &text);
 }
 
 /* "file:1/model.onnx" */
