@@ -81,6 +81,9 @@ typedef struct es_move {
     uint32_t failures; /* in a row */
 } es_move;
 
+/* Ends of the buckets of estran_decision_duration_seconds; the last bucket has none. */
+extern const double es_decision_ends_s[ES_DECISION_BUCKETS];
+
 struct es_controller {
     es_controller_given given;
     es_arena *arena;

@@ -1,4 +1,5 @@
 /* What a controller shows: JSON, metrics, a page. */
+#include "base/exposition.h"
 #include "control/internal.h"
 
 static const char *node_name(const es_controller *c, uint32_t v)
@@ -162,47 +163,19 @@ void es_controller_write_status(const es_controller *c, es_text *out)
 
 /* ---- metrics: text format 0.0.4 ---- */
 
-static void put_label(es_text *out, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '\\' || *text == '"')
-            es_text_append(out, "\\");
-        if (*text == '\n')
-            es_text_append(out, "\\n");
-        else
-            es_text_append_n(out, text, 1);
-    }
-}
-
-static void put_head(es_text *out, const char *name, const char *type, const char *help)
-{
-    es_text_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
 static void put_figure(es_text *out, const char *name, const char *type, const char *help,
                        double figure)
 {
-    put_head(out, name, type, help);
-    es_text_format(out, "%s ", name);
-    es_text_double(out, figure);
-    es_text_append(out, "\n");
+    es_exposition_family(out, name, type, help);
+    es_exposition_sample(out, name, NULL, 0, figure);
 }
 
 static void put_decisions(const es_controller *c, es_text *out)
 {
     static const char name[] = "estran_decision_duration_seconds";
-    double limit = 1e-4;
-    uint64_t sum = 0;
-    put_head(out, name, "histogram", "Time that the policy took to decide a slot.");
-    for (int i = 0; i < ES_DECISION_BUCKETS; i++) {
-        sum += c->decisions[i];
-        es_text_format(out, "%s_bucket{le=\"%.3g\"} %llu\n", name, limit, (unsigned long long)sum);
-        limit *= sqrt(10);
-    }
-    es_text_format(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum ", name,
-                   (unsigned long long)c->decision_count, name);
-    es_text_double(out, c->decision_s_sum);
-    es_text_format(out, "\n%s_count %llu\n", name, (unsigned long long)c->decision_count);
+    es_exposition_family(out, name, "histogram", "Time that the policy took to decide a slot.");
+    es_exposition_histogram(out, name, NULL, 0, es_decision_ends_s, c->decisions,
+                            ES_DECISION_BUCKETS, c->decision_s_sum);
 }
 
 /* Of each class over the gateways that tell, weighted by what they answered. */
@@ -229,29 +202,24 @@ static void put_accuracy(const es_controller *c, es_text *out)
         if (!isfinite(accuracy))
             continue;
         if (!any)
-            put_head(out, name, "gauge",
-                     "Expected quality of what was answered since the gateways started.");
+            es_exposition_family(
+                out, name, "gauge",
+                "Expected quality of what was answered since the gateways started.");
         any = true;
-        es_text_format(out, "%s{task=\"", name);
-        put_label(out, class_task(c, k));
-        es_text_append(out, "\",entry=\"");
-        put_label(out, class_entry(c, k));
-        es_text_append(out, "\"} ");
-        es_text_double(out, accuracy);
-        es_text_append(out, "\n");
+        const es_exposition_label labels[] = {{"task", class_task(c, k)},
+                                              {"entry", class_entry(c, k)}};
+        es_exposition_sample(out, name, labels, 2, accuracy);
     }
 }
 
 static void put_up(const es_controller *c, es_text *out, const char *name, const char *label,
                    bool gateways, const char *help)
 {
-    put_head(out, name, "gauge", help);
+    es_exposition_family(out, name, "gauge", help);
     for (size_t i = 0; i < c->member_count; i++) {
-        if (c->members[i].gateway != gateways)
-            continue;
-        es_text_format(out, "%s{%s=\"", name, label);
-        put_label(out, c->members[i].process->name);
-        es_text_format(out, "\"} %d\n", c->members[i].up);
+        const es_exposition_label which = {label, c->members[i].process->name};
+        if (c->members[i].gateway == gateways)
+            es_exposition_sample(out, name, &which, 1, c->members[i].up);
     }
 }
 

@@ -301,12 +301,14 @@ static es_status plan_of(es_controller *c, es_arena *scratch, bool changed, cons
     return es_decider_route(scratch, c->decider, c->requests, out, err);
 }
 
+const double es_decision_ends_s[ES_DECISION_BUCKETS] = {1e-4, 3.16e-4, 1e-3, 3.16e-3, 0.01, 0.0316,
+                                                        0.1,  0.316,   1,    3.16,    10,   31.6};
+
 static void count_decision(es_controller *c, double seconds)
 {
-    double limit = 1e-4; /* the buckets of the metric: a factor of 3.16 from one to the next */
     uint32_t bucket = 0;
-    for (; bucket < ES_DECISION_BUCKETS && seconds > limit; bucket++)
-        limit *= sqrt(10);
+    while (bucket < ES_DECISION_BUCKETS && seconds > es_decision_ends_s[bucket])
+        bucket++;
     c->decisions[bucket]++;
     c->decision_count++;
     c->decision_s_sum += seconds;
