@@ -10,18 +10,9 @@ void es_gateway_metadata(void *context, es_http_request *request)
 {
     const es_gateway *gateway = context;
     es_text text;
-    es_json json;
     es_text_init(&text, TEXT_BYTES_MAX);
-    es_json_init(&json, &text, true);
-    es_json_map_begin(&json);
-    es_json_put_text(&json, "name", "estran-gateway");
-    es_json_put_text(&json, "version", gateway->opts.version);
-    es_json_key(&json, "extensions");
-    es_json_list_begin(&json);
-    for (size_t i = 0; i < sizeof EXTENSIONS / sizeof *EXTENSIONS; i++)
-        es_json_text(&json, EXTENSIONS[i]);
-    es_json_list_end(&json);
-    es_json_map_end(&json);
+    es_oip_write_server(&text, "estran-gateway", gateway->opts.version, EXTENSIONS,
+                        sizeof EXTENSIONS / sizeof *EXTENSIONS);
     es_http_answer_json(request, 200, &text);
 }
 

@@ -92,17 +92,11 @@ static void send_request(drive *d, query *q)
 {
     const es_load *load = d->load;
     const es_load_body *body = &load->bodies[es_rng_below(&d->samples, load->body_count)];
-    const es_http_header header = {ES_OIP_JSON_SIZE_HEADER, body->json_size};
+    es_http_header header;
     es_error err = {0};
-    es_http_call call = {.method = ES_HTTP_POST,
-                         .path = load->infer_path,
-                         .headers = &header,
-                         .header_count = body->json_size != NULL,
-                         .body = body->bytes,
-                         .body_bytes = body->size,
-                         .repeatable = true,
-                         .called = on_called,
-                         .context = q};
+    es_http_call call = es_load_call(load, body, &header);
+    call.called = on_called;
+    call.context = q;
     q->left++;
     if (es_http_call_send(load->peer, &call, NULL, &err) == ES_OK)
         return;

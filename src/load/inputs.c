@@ -311,3 +311,15 @@ es_status es_load_inputs_make(es_load *load, const es_doc *metadata, es_error *e
         return file_bodies(load, scratch, all, err);
     return draw_bodies(load, scratch, all, err);
 }
+
+es_http_call es_load_call(const es_load *load, const es_load_body *body, es_http_header *header)
+{
+    *header = (es_http_header){ES_OIP_JSON_SIZE_HEADER, body->json_size};
+    return (es_http_call){.method = ES_HTTP_POST,
+                          .path = load->infer_path,
+                          .headers = header,
+                          .header_count = body->json_size != NULL,
+                          .body = body->bytes,
+                          .body_bytes = body->size,
+                          .repeatable = true};
+}

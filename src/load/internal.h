@@ -39,12 +39,15 @@ struct es_load {
 es_status es_load_ask(es_load *load, es_arena *arena, const es_http_call *call,
                       es_http_reply *out_reply, es_error *err) ES_MUST_CHECK;
 
-/* ---- load_inputs.c ---- */
+/* ---- inputs.c ---- */
+
+/* The call that asks for inference with body; header is for its use and lives as long. */
+es_http_call es_load_call(const es_load *load, const es_load_body *body, es_http_header *header);
 
 /* Fills bodies from the model's metadata and the options. */
 es_status es_load_inputs_make(es_load *load, const es_doc *metadata, es_error *err) ES_MUST_CHECK;
 
-/* ---- load_schedule.c ---- */
+/* ---- schedule.c ---- */
 
 /* Arrivals of a Poisson process. The gaps of one seed are the same at every rate, stretched. */
 typedef struct es_load_schedule {
@@ -59,7 +62,7 @@ double es_load_schedule_next(es_load_schedule *schedule); /* seconds from the st
 uint64_t es_load_seed_schedule(uint64_t seed);
 uint64_t es_load_seed_samples(uint64_t seed);
 
-/* ---- load_drive.c ---- */
+/* ---- drive.c ---- */
 
 typedef struct es_load_tally {
     uint64_t queries, answered, failed, samples, over_target, unsent;
@@ -84,7 +87,7 @@ typedef struct es_load_plan {
 es_status es_load_drive(es_load *load, const es_load_plan *plan, es_load_tally *tally,
                         es_error *err) ES_MUST_CHECK;
 
-/* ---- load_verdict.c ---- */
+/* ---- verdict.c ---- */
 
 /* Is it with 99 % confidence true that at most 1 - percentile of all queries are over the target,
  * when `over` of `count` were? */

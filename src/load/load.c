@@ -183,14 +183,8 @@ static es_status try_one(es_load *load, es_arena *scratch, es_error *err)
     es_oip_message answer;
     int64_t json_size = ES_OIP_DOUBT;
     const es_load_body *body = &load->bodies[0];
-    const es_http_header header = {ES_OIP_JSON_SIZE_HEADER, body->json_size};
-    es_http_call call = {.method = ES_HTTP_POST,
-                         .path = load->infer_path,
-                         .headers = &header,
-                         .header_count = body->json_size != NULL,
-                         .body = body->bytes,
-                         .body_bytes = body->size,
-                         .repeatable = true};
+    es_http_header header;
+    const es_http_call call = es_load_call(load, body, &header);
     ES_TRY(es_load_ask(load, scratch, &call, &reply, err));
     const char *value = es_http_reply_header(&reply, ES_OIP_JSON_SIZE_HEADER);
     if (value != NULL && !es_text_to_int64(value, &json_size))

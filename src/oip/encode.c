@@ -229,3 +229,19 @@ es_status es_oip_encode(es_oip_kind kind, const es_oip_message *message, es_text
     *out_json_size = any_binary ? (int64_t)json_size : ES_OIP_DOUBT;
     return ES_OK;
 }
+
+void es_oip_write_server(es_text *out, const char *name, const char *version,
+                         const char *const *extensions, size_t extension_count)
+{
+    es_json json;
+    es_json_init(&json, out, true);
+    es_json_map_begin(&json);
+    es_json_put_text(&json, "name", name);
+    es_json_put_text(&json, "version", version);
+    es_json_key(&json, "extensions");
+    es_json_list_begin(&json);
+    for (size_t i = 0; i < extension_count; i++)
+        es_json_text(&json, extensions[i]);
+    es_json_list_end(&json);
+    es_json_map_end(&json);
+}

@@ -96,4 +96,8 @@ es_status es_oip_encode(es_oip_kind kind, const es_oip_message *message, es_text
 /* The JSON of T in metadata: name, datatype, shape. dims -1: free. */
 void es_oip_write_port(es_json *json, const es_port *port);
 
+/* The answer of /v2: who serves, and what it can. */
+void es_oip_write_server(es_text *out, const char *name, const char *version,
+                         const char *const *extensions, size_t extension_count);
+
 #endif

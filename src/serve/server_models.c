@@ -43,18 +43,9 @@ void es_server_metadata(void *context, es_http_request *request)
 {
     const es_server *server = context;
     es_text text;
-    es_json json;
     es_text_init(&text, TEXT_BYTES_MAX);
-    es_json_init(&json, &text, true);
-    es_json_map_begin(&json);
-    es_json_put_text(&json, "name", "estran");
-    es_json_put_text(&json, "version", server->opts.version);
-    es_json_key(&json, "extensions");
-    es_json_list_begin(&json);
-    for (size_t i = 0; i < sizeof EXTENSIONS / sizeof EXTENSIONS[0]; i++)
-        es_json_text(&json, EXTENSIONS[i]);
-    es_json_list_end(&json);
-    es_json_map_end(&json);
+    es_oip_write_server(&text, "estran", server->opts.version, EXTENSIONS,
+                        sizeof EXTENSIONS / sizeof *EXTENSIONS);
     es_http_answer_json(request, 200, &text);
 }
 
