@@ -125,14 +125,14 @@ bool es_controller_has_decided(const es_controller *controller);
 /* The steps from what stands to what was decided, planned now, a line each. */
 es_status es_controller_steps(es_controller *controller, es_text *out, es_error *err) ES_MUST_CHECK;
 
-/* ---- controller_page.c: what it shows ---- */
+/* ---- page.c: what it shows ---- */
 
 void es_controller_write_plan(const es_controller *controller, es_text *out);   /* JSON */
 void es_controller_write_status(const es_controller *controller, es_text *out); /* JSON */
 void es_controller_write_metrics(const es_controller *controller, es_text *out);
 void es_controller_write_page(const es_controller *controller, es_text *out); /* HTML */
 
-/* ---- controller_replay.c: the log in the simulator ---- */
+/* ---- replay.c: the log in the simulator ---- */
 
 typedef struct es_replayed {
     uint32_t slots;
@@ -145,7 +145,7 @@ typedef struct es_replayed {
 es_status es_controller_replay(const es_controller_given *given, es_replayed *out,
                                es_error *err) ES_MUST_CHECK;
 
-/* ---- controller_answers.c: what the cluster says ---- */
+/* ---- answers.c: what the cluster says ---- */
 
 /* Fill *seen from JSON; name stands for the process in messages. Texts point into bytes' tree in
  * the arena. */
@@ -154,7 +154,7 @@ es_status es_fleet_read_observe(es_arena *arena, const char *name, const char *b
 es_status es_fleet_read_models(es_arena *arena, const char *name, const char *bytes, size_t size,
                                es_fleet_seen *seen, es_error *err) ES_MUST_CHECK;
 
-/* ---- controller_fleet.c: the cluster over HTTP ---- */
+/* ---- fleet.c: the cluster over HTTP ---- */
 
 typedef struct es_http_fleet es_http_fleet;
 

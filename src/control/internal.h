@@ -1,7 +1,7 @@
 /*
- * controller_internal: one controller, taken apart: who is there (controller_members.c), what came
- * and what is decided (controller_slot.c), how the cluster gets there (controller_move.c), what is
- * remembered (controller_memory.c).
+ * controller_internal: one controller, taken apart: who is there (members.c), what came
+ * and what is decided (slot.c), how the cluster gets there (move.c), what is
+ * remembered (memory.c).
  */
 #ifndef ES_CONTROL_INTERNAL_H
 #define ES_CONTROL_INTERNAL_H
@@ -168,7 +168,7 @@ static inline size_t es_cell(const es_controller *c, es_node_id node, es_segment
 /* Notes trouble and logs it when it is another than before; clears it for status ES_OK. */
 void es_controller_note(es_controller *c, es_status status, const es_error *err);
 
-/* ---- controller_members.c ---- */
+/* ---- members.c ---- */
 
 es_status es_members_init(es_controller *c, es_error *err) ES_MUST_CHECK;
 /* Looks at those whose time has come; sets move.stale where what stands has changed. */
@@ -187,7 +187,7 @@ void es_members_catch_up(es_controller *c);
 /* Whether a gateway that is behind, and for less than the patience, must be waited for. */
 bool es_members_behind(const es_controller *c);
 
-/* ---- controller_slot.c ---- */
+/* ---- slot.c ---- */
 
 /* Requests that the scenario expects in a slot, [class]. */
 void es_slot_expect(const es_controller *c, uint32_t slot, double *out_requests);
@@ -197,7 +197,7 @@ int64_t es_slot_next_ns(const es_controller *c);
 /* The policy anew, told what the state holds. */
 es_status es_slot_recall(es_controller *c, es_error *err) ES_MUST_CHECK;
 
-/* ---- controller_move.c ---- */
+/* ---- move.c ---- */
 
 /* Takes the next step towards the goal when it is due. */
 es_status es_move_advance(es_controller *c, es_error *err) ES_MUST_CHECK;
@@ -205,7 +205,7 @@ int64_t es_move_next_ns(const es_controller *c);
 /* Plans the way from what stands to the goal. */
 es_status es_move_plan(es_controller *c, es_error *err) ES_MUST_CHECK;
 
-/* ---- controller_memory.c ---- */
+/* ---- memory.c ---- */
 
 /* Documents of the state into goal and force. */
 es_status es_memory_load(es_controller *c, es_error *err) ES_MUST_CHECK;

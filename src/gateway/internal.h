@@ -1,9 +1,9 @@
 /*
  * gateway, private to gateway: what the files of the gateway share.
  *
- * A request: handler (gateway_infer.c) -> copies to nodes, one after the other or side by side
- * (gateway_flow.c) -> one answer; all on the loop that it came in on. New routes: read, checked,
- * kept and laid out by one thread aside, the clerk (gateway_clerk.c), then adopted on each loop
+ * A request: handler (infer.c) -> copies to nodes, one after the other or side by side
+ * (flow.c) -> one answer; all on the loop that it came in on. New routes: read, checked,
+ * kept and laid out by one thread aside, the clerk (clerk.c), then adopted on each loop
  * between two requests: no request waits, none is lost, and those under way end on what they began
  * with. Counts are written by one loop each and read by anybody.
  */
@@ -24,7 +24,7 @@ typedef struct es_gateway_loop es_gateway_loop;
 typedef struct es_gateway_view es_gateway_view;
 typedef struct es_gateway_request es_gateway_request;
 
-/* ---- gateway_counts.c ---- */
+/* ---- counts.c ---- */
 
 /* Each accepted request ends as exactly one of these. */
 typedef enum es_gateway_outcome {
@@ -97,7 +97,7 @@ static inline uint64_t es_gateway_read(const _Atomic uint64_t *count)
     return atomic_load_explicit(count, memory_order_relaxed);
 }
 
-/* ---- gateway_view.c: routes as one loop follows them ---- */
+/* ---- view.c: routes as one loop follows them ---- */
 
 /* Of all loops: sealed, counted. */
 typedef struct es_gateway_routes {
@@ -165,7 +165,7 @@ struct es_gateway {
     bool unkept; /* the routes followed are not on the disk; the clerk's, who tells it too */
 };
 
-/* ---- gateway_clerk.c ---- */
+/* ---- clerk.c ---- */
 
 /* Starts the clerk; follows opts.routes_file when it is there. */
 es_status es_gateway_clerk_start(es_gateway *gateway, es_error *err) ES_MUST_CHECK;
@@ -173,7 +173,7 @@ void es_gateway_clerk_stop(es_gateway *gateway);
 /* Frees a view that nobody follows, aside where the clerk has room for it. */
 void es_gateway_clerk_free(es_gateway *gateway, es_gateway_view *view);
 
-/* ---- gateway_ask.c: what a request asks for ---- */
+/* ---- ask.c: what a request asks for ---- */
 
 typedef struct es_gateway_ask {
     es_serve_wish wish;
@@ -189,7 +189,7 @@ bool es_gateway_find_params(const char *json, size_t size, const char **out, siz
 es_status es_gateway_ask_read(es_arena *arena, const char *json, size_t size, es_gateway_ask *out,
                               es_error *err) ES_MUST_CHECK;
 
-/* ---- gateway_infer.c, gateway_flow.c ---- */
+/* ---- infer.c, flow.c ---- */
 
 enum { ES_GATEWAY_COPIES_MAX = 4 };
 
@@ -236,14 +236,14 @@ void es_gateway_requests_free(es_gateway_loop *loop);
 /* "latency, accuracy": the wishes of bits. */
 const char *es_gateway_unmet_text(uint32_t bits, char *out, size_t size);
 
-/* ---- gateway_tell.c: handlers that answer at once, on the loop ---- */
+/* ---- tell.c: handlers that answer at once, on the loop ---- */
 void es_gateway_metadata(void *context, es_http_request *request);
 void es_gateway_live(void *context, es_http_request *request);
 void es_gateway_ready(void *context, es_http_request *request);
 void es_gateway_task_metadata(void *context, es_http_request *request);
 void es_gateway_task_ready(void *context, es_http_request *request);
 
-/* ---- gateway_clerk.c: handlers whose work is done aside, by the clerk's thread ---- */
+/* ---- clerk.c: handlers whose work is done aside, by the clerk's thread ---- */
 void es_gateway_routes_put(void *context, es_http_request *request);
 void es_gateway_routes_get(void *context, es_http_request *request);
 void es_gateway_task_list(void *context, es_http_request *request);
@@ -251,7 +251,7 @@ void es_gateway_observe(void *context, es_http_request *request);
 void es_gateway_metrics(void *context, es_http_request *request);
 void es_gateway_page(void *context, es_http_request *request);
 
-/* What the clerk has them write; gateway_observe.c, gateway_metrics.c, gateway_page.c. */
+/* What the clerk has them write; observe.c, metrics.c, page.c. */
 void es_gateway_observe_write(es_gateway *gateway, es_text *out);
 void es_gateway_metrics_write(es_gateway *gateway, es_text *out);
 void es_gateway_page_write(es_gateway *gateway, es_text *out);
