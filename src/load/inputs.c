@@ -13,10 +13,7 @@ static const size_t DRAWN_BYTES_MAX = (size_t)64 << 20; /* of all drawn bodies *
 static const size_t BODIES_BYTES_MAX = (size_t)768 << 20;
 
 typedef struct input {
-    const char *name;
-    es_dtype dtype;
-    size_t rank;
-    int64_t dims[ES_TENSOR_RANK_MAX]; /* with the batch */
+    es_port port; /* dims with the batch */
     size_t element_count;
     size_t size_bytes;
 } input;
@@ -33,14 +30,15 @@ typedef struct inputs {
 static es_status read_dims(const char *text, input *out, es_error *err)
 {
     const char *at = text;
-    out->rank = 0;
+    out->port.rank = 0;
     while (*at != '\0') {
         char *end = NULL;
         long long dim = strtoll(at, &end, 10);
-        if (end == at || dim < 1 || out->rank == ES_TENSOR_RANK_MAX || (*end != ',' && *end != 0))
+        if (end == at || dim < 1 || out->port.rank == ES_TENSOR_RANK_MAX ||
+            (*end != ',' && *end != 0))
             return es_fail(err, ES_ERR_ARG, "shape '%s' must be whole numbers >= 1 with commas",
                            text);
-        out->dims[out->rank++] = dim;
+        out->port.dims[out->port.rank++] = dim;
         at = *end == ',' ? end + 1 : end;
     }
     return ES_OK;
@@ -48,10 +46,10 @@ static es_status read_dims(const char *text, input *out, es_error *err)
 
 static es_status override_shape(const es_load *load, input *in, es_error *err)
 {
-    size_t size = strlen(in->name);
+    size_t size = strlen(in->port.name);
     for (size_t i = 0; i < load->opts.shape_count; i++) {
         const char *given = load->opts.shapes[i];
-        if (strncmp(given, in->name, size) == 0 && given[size] == '=')
+        if (strncmp(given, in->port.name, size) == 0 && given[size] == '=')
             return read_dims(given + size + 1, in, err);
     }
     return ES_OK;
@@ -60,44 +58,34 @@ static es_status override_shape(const es_load *load, input *in, es_error *err)
 static es_status measure_input(input *in, es_error *err)
 {
     in->element_count = 1;
-    for (size_t i = 0; i < in->rank; i++) {
-        if (in->dims[i] < 0)
+    for (size_t i = 0; i < in->port.rank; i++) {
+        if (in->port.dims[i] < 0)
             return es_fail(err, ES_ERR_ARG, "input '%s': dimension %zu is free; give its shape",
-                           in->name, i);
-        if (!es_size_mul(in->element_count, (size_t)in->dims[i], &in->element_count))
-            return es_fail(err, ES_ERR_LIMIT, "input '%s' is too large", in->name);
+                           in->port.name, i);
+        if (!es_size_mul(in->element_count, (size_t)in->port.dims[i], &in->element_count))
+            return es_fail(err, ES_ERR_LIMIT, "input '%s' is too large", in->port.name);
     }
-    size_t each = in->dtype == ES_DTYPE_STRING ? 4 + WORD_SIZE : es_dtype_size(in->dtype);
+    size_t each = in->port.dtype == ES_DTYPE_STRING ? 4 + WORD_SIZE : es_dtype_size(in->port.dtype);
     if (!es_size_mul(in->element_count, each, &in->size_bytes) || in->size_bytes > BODIES_BYTES_MAX)
-        return es_fail(err, ES_ERR_LIMIT, "input '%s' is larger than %zu bytes", in->name,
+        return es_fail(err, ES_ERR_LIMIT, "input '%s' is larger than %zu bytes", in->port.name,
                        BODIES_BYTES_MAX);
     return ES_OK;
 }
 
 static es_status read_input(es_load *load, const es_doc *doc, input *in, es_error *err)
 {
-    const char *datatype = NULL;
-    const es_doc *shape = NULL;
     const uint32_t batch = load->opts.batch;
-    ES_TRY(es_doc_need_text(doc, "name", &in->name, err));
-    ES_TRY(es_doc_need_text(doc, "datatype", &datatype, err));
-    ES_TRY(es_doc_need_list(doc, "shape", &shape, err));
-    in->dtype = es_oip_dtype_of(datatype);
-    if (in->dtype == ES_DTYPE_NONE)
-        return es_doc_fail(doc, err, "datatype '%s' is not known", datatype);
-    if (shape->as.list.count > ES_TENSOR_RANK_MAX)
-        return es_doc_fail(shape, err, "%zu dimensions are more than %d", shape->as.list.count,
-                           ES_TENSOR_RANK_MAX);
-    in->rank = shape->as.list.count;
-    for (size_t i = 0; i < in->rank; i++)
-        ES_TRY(es_doc_expect_int(shape->as.list.items[i], -1, INT64_MAX, &in->dims[i], err));
-    bool batched = in->rank > 0 && in->dims[0] < 0;
+    ES_TRY(es_oip_read_port(doc, &in->port, err));
+    if (in->port.dtype == ES_DTYPE_NONE)
+        return es_doc_fail(doc, err, "datatype '%s' is not known",
+                           es_doc_find(doc, "datatype")->as.text.bytes);
+    bool batched = in->port.rank > 0 && in->port.dims[0] < 0;
     if (batch > 1 && !batched)
         return es_fail(err, ES_ERR_ARG, "input '%s' has no free first dimension for batch=%u",
-                       in->name, batch);
+                       in->port.name, batch);
     ES_TRY(override_shape(load, in, err));
-    if (batched && in->rank > 0)
-        in->dims[0] = batch;
+    if (batched && in->port.rank > 0)
+        in->port.dims[0] = batch;
     return measure_input(in, err);
 }
 
@@ -161,13 +149,13 @@ static es_status encode(es_load *load, const inputs *all, void *const *data, es_
     int64_t json_size = ES_OIP_DOUBT;
     for (size_t i = 0; i < all->count; i++) {
         const input *in = &all->items[i];
-        tensors[i] = (es_oip_tensor){.name = in->name,
-                                     .dtype = in->dtype,
-                                     .rank = in->rank,
+        tensors[i] = (es_oip_tensor){.name = in->port.name,
+                                     .dtype = in->port.dtype,
+                                     .rank = in->port.rank,
                                      .data = data[i],
                                      .size_bytes = in->size_bytes,
                                      .binary = !load->opts.json_tensors};
-        memcpy(tensors[i].dims, in->dims, sizeof in->dims);
+        memcpy(tensors[i].dims, in->port.dims, sizeof in->port.dims);
     }
     es_oip_message message = {.params = {.items = all->params, .count = all->param_count},
                               .tensors = tensors,
@@ -186,8 +174,8 @@ static es_status encode(es_load *load, const inputs *all, void *const *data, es_
 
 static void draw(const input *in, void *data, es_rng *rng)
 {
-    if (in->dtype != ES_DTYPE_STRING) {
-        es_tensor tensor = es_tensor_make(in->dtype, in->dims, in->rank, data);
+    if (in->port.dtype != ES_DTYPE_STRING) {
+        es_tensor tensor = es_tensor_make(in->port.dtype, in->port.dims, in->port.rank, data);
         es_tensor_fill(&tensor, rng);
         return;
     }
@@ -241,13 +229,13 @@ static es_status read_array(es_arena *scratch, const char *path, const input *in
 {
     es_data_array array;
     ES_TRY(es_data_read_array(scratch, path, NULL, &array, err));
-    *out_size = array.count * es_dtype_size(in->dtype);
+    *out_size = array.count * es_dtype_size(in->port.dtype);
     *out = array.bytes;
-    if (dtype_of(array.type) == in->dtype)
+    if (dtype_of(array.type) == in->port.dtype)
         return ES_OK;
-    if (in->dtype != ES_DTYPE_F32)
+    if (in->port.dtype != ES_DTYPE_F32)
         return es_fail(err, ES_ERR_ARG, "'%s' holds %s, input '%s' takes %s", path,
-                       es_data_type_name(array.type), in->name, es_dtype_name(in->dtype));
+                       es_data_type_name(array.type), in->port.name, es_dtype_name(in->port.dtype));
     float *floats = ES_TAKE_ARRAY(scratch, float, array.count);
     if (floats == NULL)
         return es_arena_full(scratch, "samples", err);
@@ -281,7 +269,7 @@ static es_status file_bodies(es_load *load, es_arena *scratch, const inputs *all
     const input *in = &all->items[0];
     const unsigned char *samples = NULL;
     size_t count = 0;
-    if (all->count != 1 || in->dtype == ES_DTYPE_STRING)
+    if (all->count != 1 || in->port.dtype == ES_DTYPE_STRING)
         return es_fail(err, ES_ERR_ARG, "input '%s': the model must have one input, of numbers",
                        load->opts.input);
     ES_TRY(read_samples(load, scratch, in, &samples, &count, err));

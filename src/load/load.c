@@ -181,13 +181,13 @@ static es_status try_one(es_load *load, es_arena *scratch, es_error *err)
 {
     es_http_reply reply = {0};
     es_oip_message answer;
-    int64_t json_size = ES_OIP_DOUBT;
+    int64_t json_size = 0;
     const es_load_body *body = &load->bodies[0];
     es_http_header header;
     const es_http_call call = es_load_call(load, body, &header);
     ES_TRY(es_load_ask(load, scratch, &call, &reply, err));
     const char *value = es_http_reply_header(&reply, ES_OIP_JSON_SIZE_HEADER);
-    if (value != NULL && !es_text_to_int64(value, &json_size))
+    if (!es_oip_json_size(value, &json_size))
         return es_fail(err, ES_ERR_PARSE, "answer of '%s': %s: '%s' is not a number",
                        load->opts.model, ES_OIP_JSON_SIZE_HEADER, value);
     return es_within(err,

@@ -53,3 +53,26 @@ void es_oip_write_port(es_json *json, const es_port *port)
     es_json_list_end(json);
     es_json_map_end(json);
 }
+
+es_status es_oip_read_port(const es_doc *doc, es_port *out, es_error *err)
+{
+    const char *datatype = NULL;
+    const es_doc *shape = NULL;
+    *out = (es_port){.dtype = ES_DTYPE_NONE};
+    ES_TRY(es_doc_need_text(doc, "name", &out->name, err));
+    ES_TRY(es_doc_need_text(doc, "datatype", &datatype, err));
+    ES_TRY(es_doc_need_list(doc, "shape", &shape, err));
+    out->dtype = es_oip_dtype_of(datatype);
+    out->rank = shape->as.list.count;
+    if (out->rank > ES_TENSOR_RANK_MAX)
+        return es_doc_fail(shape, err, "%zu dimensions, at most %d", out->rank, ES_TENSOR_RANK_MAX);
+    for (size_t i = 0; i < out->rank; i++)
+        ES_TRY(es_doc_expect_int(shape->as.list.items[i], -1, INT64_MAX, &out->dims[i], err));
+    return ES_OK;
+}
+
+bool es_oip_json_size(const char *value, int64_t *out)
+{
+    *out = ES_OIP_DOUBT;
+    return value == NULL || (es_text_to_int64(value, out) && *out >= 0);
+}

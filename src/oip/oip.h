@@ -95,6 +95,12 @@ es_status es_oip_encode(es_oip_kind kind, const es_oip_message *message, es_text
 
 /* The JSON of T in metadata: name, datatype, shape. dims -1: free. */
 void es_oip_write_port(es_json *json, const es_port *port);
+/* The same, read: name borrowed from doc, dtype ES_DTYPE_NONE when the protocol has none such, no
+ * symbols. */
+es_status es_oip_read_port(const es_doc *doc, es_port *out, es_error *err) ES_MUST_CHECK;
+
+/* Value of ES_OIP_JSON_SIZE_HEADER; NULL: ES_OIP_DOUBT. False: it is no number of bytes. */
+bool es_oip_json_size(const char *value, int64_t *out);
 
 /* The answer of /v2: who serves, and what it can. */
 void es_oip_write_server(es_text *out, const char *name, const char *version,

@@ -310,23 +310,13 @@ static es_status read_classes(reader *r, const es_doc *list)
 
 static es_status read_port(reader *r, const es_doc *map, es_port *out)
 {
-    const char *datatype = NULL;
-    const es_doc *shape = NULL;
     ES_TRY(ES_DOC_EXPECT_KEYS(map, r->err, "name", "datatype", "shape"));
-    ES_TRY(es_serve_need_name(r->arena, map, "name", &out->name, r->err));
-    ES_TRY(es_doc_need_text(map, "datatype", &datatype, r->err));
-    out->dtype = es_oip_dtype_of(datatype);
+    ES_TRY(es_oip_read_port(map, out, r->err));
     if (out->dtype == ES_DTYPE_NONE)
         return es_doc_fail(es_doc_find(map, "datatype"), r->err,
-                           "datatype '%.32s' is not in the protocol", datatype);
-    ES_TRY(es_doc_need_list(map, "shape", &shape, r->err));
-    if (shape->as.list.count > ES_TENSOR_RANK_MAX)
-        return es_doc_fail(shape, r->err, "%zu dimensions, at most %d", shape->as.list.count,
-                           ES_TENSOR_RANK_MAX);
-    out->rank = shape->as.list.count;
-    for (size_t i = 0; i < out->rank; i++)
-        ES_TRY(es_doc_expect_int(shape->as.list.items[i], -1, INT64_MAX, &out->dims[i], r->err));
-    return ES_OK;
+                           "datatype '%.32s' is not in the protocol",
+                           es_doc_find(map, "datatype")->as.text.bytes);
+    return es_serve_need_name(r->arena, map, "name", &out->name, r->err);
 }
 
 static es_status read_ports(reader *r, const es_doc *map, const char *key, const es_port **out,

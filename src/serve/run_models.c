@@ -28,26 +28,10 @@ static es_status read_ports(es_run *run, const es_doc *root, const char *key, es
     if (ports == NULL)
         return es_arena_full(run->arena, "ports of models", err);
     for (size_t i = 0; i < count; i++) {
-        const es_doc *map = list->as.list.items[i];
-        const es_doc *shape = NULL;
-        const char *name = NULL;
-        const char *dtype = NULL;
-        ES_TRY(es_doc_need_text(map, "name", &name, err));
-        ES_TRY(es_doc_need_text(map, "datatype", &dtype, err));
-        ES_TRY(es_doc_need_list(map, "shape", &shape, err));
-        if (shape->as.list.count > ES_TENSOR_RANK_MAX)
-            return es_doc_fail(shape, err, "more than %d dimensions", ES_TENSOR_RANK_MAX);
-        ports[i].name = es_arena_text(run->arena, name);
-        ports[i].dtype = es_oip_dtype_of(dtype);
-        ports[i].rank = shape->as.list.count;
+        ES_TRY(es_oip_read_port(list->as.list.items[i], &ports[i], err));
+        ports[i].name = es_arena_text(run->arena, ports[i].name);
         if (ports[i].name == NULL)
             return es_arena_full(run->arena, "ports of models", err);
-        for (size_t k = 0; k < ports[i].rank; k++) {
-            const es_doc *dim = shape->as.list.items[k];
-            if (dim->type != ES_DOC_INT)
-                return es_doc_fail(dim, err, "must be a whole number");
-            ports[i].dims[k] = dim->as.integer;
-        }
     }
     *out_ports = ports;
     *out_count = count;

@@ -91,9 +91,9 @@ static es_status read_tensor(const es_run *run, const es_http_reply *reply, es_o
                              es_error *err)
 {
     es_oip_message message;
-    int64_t json_size = ES_OIP_DOUBT;
+    int64_t json_size = 0;
     const char *size = es_http_reply_header(reply, ES_OIP_JSON_SIZE_HEADER);
-    if (size != NULL && !es_text_to_int64(size, &json_size))
+    if (!es_oip_json_size(size, &json_size))
         return es_fail(err, ES_ERR_PARSE, "%s: '%.32s'", ES_OIP_JSON_SIZE_HEADER, size);
     ES_TRY(es_oip_decode(run->scratch, ES_OIP_ANSWER, reply->body, reply->body_bytes, json_size,
                          &message, err));

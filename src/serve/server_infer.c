@@ -89,8 +89,7 @@ void es_server_infers_free(es_server *server)
 static es_status json_size_of(es_http_request *request, int64_t *out, es_error *err)
 {
     const char *value = es_http_request_header(request, ES_OIP_JSON_SIZE_HEADER);
-    *out = ES_OIP_DOUBT;
-    if (value != NULL && (!es_text_to_int64(value, out) || *out < 0))
+    if (!es_oip_json_size(value, out))
         return es_fail(err, ES_ERR_ARG, "%s: '%.32s' must be a number of bytes",
                        ES_OIP_JSON_SIZE_HEADER, value);
     return ES_OK;
