@@ -41,6 +41,17 @@ es_runtime *es_runtime_ref(es_runtime *runtime);
 es_status es_ort_check(const es_runtime *runtime, OrtStatus *status, const char *what,
                        es_error *err) ES_MUST_CHECK;
 
+/* The same for a call that makes something: without memory for its status too, the library gives
+ * NULL for both, as if all were well. Then fails with ES_ERR_NOMEM. */
+es_status es_ort_made(const es_runtime *runtime, OrtStatus *status, const void *made,
+                      const char *what, es_error *err) ES_MUST_CHECK;
+
+/* Memory kept back for the objects of the library that was loaded (reserve.c), once per process. */
+void es_reserve_start(void *library);
+/* Before the library is called: fills up what was used. False when no block is left and there is no
+ * room for one: then a call could end the process. Threads: any. */
+bool es_reserve_keep(void) ES_MUST_CHECK;
+
 /* Wraps the tensor's memory; it must outlive the value. */
 es_status es_tensor_wrap(const es_runtime *runtime, const es_tensor *tensor, OrtValue **out_value,
                          es_error *err) ES_MUST_CHECK;
@@ -60,7 +71,8 @@ uint64_t es_memory_resident_bytes(void);
 uint64_t es_memory_peak_bytes(void);
 void es_memory_peak_reset(void); /* no effect where the kernel does not offer it */
 /* Bytes that this process may still take, by what the machine has, its control groups and its limit
- * on addresses say; UINT64_MAX when nothing says. root: where proc and sys are, "" this machine's. */
+ * on addresses say; UINT64_MAX when nothing says. root: where proc and sys are, "" this machine's.
+ */
 uint64_t es_memory_room_bytes(const char *root);
 
 /* Names of this machine and its processor, in the arena; never NULL unless the arena is full. */

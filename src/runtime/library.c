@@ -76,6 +76,14 @@ es_status es_ort_check(const es_runtime *runtime, OrtStatus *status, const char 
     return es_fail(err, mapped, "%s: ONNX Runtime: %s", what, text);
 }
 
+es_status es_ort_made(const es_runtime *runtime, OrtStatus *status, const void *made,
+                      const char *what, es_error *err)
+{
+    ES_TRY(es_ort_check(runtime, status, what, err));
+    return made != NULL ? ES_OK
+                        : es_fail(err, ES_ERR_NOMEM, "%s: ONNX Runtime has no memory left", what);
+}
+
 /* The version must be 1.17 .. 1.28: older ones lack slots, newer ones phone home. */
 static es_status check_version(const char *path, const char *version, es_error *err)
 {
@@ -140,6 +148,8 @@ static es_status load(es_runtime *runtime, const char *path, es_error *err)
     es_status status = take_table(runtime, handle, path, err);
     if (status != ES_OK)
         (void)dlclose(handle); /* refused: the first failure is the one to tell */
+    else
+        es_reserve_start(handle);
     return status;
 }
 
@@ -225,12 +235,13 @@ static es_status start(es_runtime *runtime, es_runtime_opts opts, es_error *err)
         ES_TRY(load_first(runtime, err));
     }
     const ort *api = &runtime->api;
-    ES_TRY(es_ort_check(runtime, api->CreateEnv(opts.log_level, "estran", &runtime->env),
-                        "environment", err));
+    OrtStatus *made = api->CreateEnv(opts.log_level, "estran", &runtime->env);
+    ES_TRY(es_ort_made(runtime, made, runtime->env, "environment", err));
     ES_TRY(es_ort_check(runtime, api->DisableTelemetryEvents(runtime->env), "telemetry off", err));
-    ES_TRY(es_ort_check(runtime, api->CreateCpuMemoryInfo(0, 0, &runtime->memory), "memory", err));
-    return es_ort_check(runtime, api->GetAllocatorWithDefaultOptions(&runtime->allocator),
-                        "allocator", err);
+    made = api->CreateCpuMemoryInfo(0, 0, &runtime->memory);
+    ES_TRY(es_ort_made(runtime, made, runtime->memory, "memory", err));
+    made = api->GetAllocatorWithDefaultOptions(&runtime->allocator);
+    return es_ort_made(runtime, made, runtime->allocator, "allocator", err);
 }
 
 es_status es_runtime_new(es_runtime_opts opts, es_runtime **out_runtime, es_error *err)

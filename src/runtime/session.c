@@ -92,10 +92,9 @@ static es_status port_read(es_session *session, bool is_input, size_t index, es_
     const es_runtime *runtime = session->runtime;
     const ort *api = &runtime->api;
     char *name = NULL;
-    ES_TRY(es_ort_check(runtime,
-                        (is_input ? api->SessionGetInputName : api->SessionGetOutputName)(
-                            session->session, index, runtime->allocator, &name),
-                        "port name", err));
+    OrtStatus *made = (is_input ? api->SessionGetInputName : api->SessionGetOutputName)(
+        session->session, index, runtime->allocator, &name);
+    ES_TRY(es_ort_made(runtime, made, name, "port name", err));
     port->name = es_arena_text(session->arena, name);
     OrtStatus *freed = api->AllocatorFree(runtime->allocator, name);
     if (freed != NULL)
@@ -103,10 +102,9 @@ static es_status port_read(es_session *session, bool is_input, size_t index, es_
     if (port->name == NULL)
         return es_arena_full(session->arena, "port name", err);
     OrtTypeInfo *info = NULL;
-    ES_TRY(es_ort_check(runtime,
-                        (is_input ? api->SessionGetInputTypeInfo
-                                  : api->SessionGetOutputTypeInfo)(session->session, index, &info),
-                        port->name, err));
+    made = (is_input ? api->SessionGetInputTypeInfo
+                     : api->SessionGetOutputTypeInfo)(session->session, index, &info);
+    ES_TRY(es_ort_made(runtime, made, info, port->name, err));
     es_status status = port_shape(session, info, port, err);
     api->ReleaseTypeInfo(info);
     return status;
@@ -182,14 +180,15 @@ static es_status session_fill(es_session *session, const char *path, const void 
     const ort *api = &runtime->api;
     ES_CLEANUP(ort_options_done) ort_options options = {.runtime = runtime};
     ES_TRY(check_room(path, size, err));
-    ES_TRY(
-        es_ort_check(runtime, api->CreateSessionOptions(&options.handle), "session options", err));
+    if (!es_reserve_keep())
+        return es_fail(err, ES_ERR_NOMEM, "session: no memory left");
+    OrtStatus *made = api->CreateSessionOptions(&options.handle);
+    ES_TRY(es_ort_made(runtime, made, options.handle, "session options", err));
     ES_TRY(options_fill(runtime, opts, options.handle, err));
-    OrtStatus *made =
-        path != NULL ? api->CreateSession(runtime->env, path, options.handle, &session->session)
-                     : api->CreateSessionFromArray(runtime->env, bytes, size, options.handle,
-                                                   &session->session);
-    es_status status = es_ort_check(runtime, made, "cannot open", err);
+    made = path != NULL ? api->CreateSession(runtime->env, path, options.handle, &session->session)
+                        : api->CreateSessionFromArray(runtime->env, bytes, size, options.handle,
+                                                      &session->session);
+    es_status status = es_ort_made(runtime, made, session->session, "cannot open", err);
     /* What cannot be opened is at fault, not the library. */
     if (status == ES_ERR_INTERNAL) {
         status = ES_ERR_PARSE;

@@ -170,12 +170,13 @@ es_status es_ports_check(const es_port *ports, size_t port_count, const es_tenso
 es_status es_tensor_wrap(const es_runtime *runtime, const es_tensor *tensor, OrtValue **out_value,
                          es_error *err)
 {
+    *out_value = NULL;
     static char nothing; /* a place for tensors without elements; never read or written */
     void *data = tensor->data != NULL ? tensor->data : &nothing;
     OrtStatus *status = runtime->api.CreateTensorWithDataAsOrtValue(
         runtime->memory, data, tensor->size_bytes, tensor->dims, tensor->rank, (int)tensor->dtype,
         out_value);
-    return status == NULL ? ES_OK : es_ort_check(runtime, status, "tensor", err);
+    return es_ort_made(runtime, status, *out_value, "tensor", err);
 }
 
 void es_softmax(float *values, size_t count)

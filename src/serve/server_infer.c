@@ -390,9 +390,11 @@ static void on_done(es_batch_job *job, const es_batch_result *result)
         es_server_infer_fail(infer, ES_SERVED_CANCELLED, 503, text);
         break;
     case ES_BATCH_FAILED:
-    case ES_BATCH_FATE_COUNT:
-        es_server_infer_fail(infer, ES_SERVED_FAILED, 500, text);
+    case ES_BATCH_FATE_COUNT: {
+        bool room = result->error == NULL || result->error->status != ES_ERR_NOMEM;
+        es_server_infer_fail(infer, ES_SERVED_FAILED, room ? 500 : 503, text);
         break;
+    }
     }
 }
 

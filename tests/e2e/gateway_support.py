@@ -1,5 +1,6 @@
 """Gateways, nodes with routes, a link that can be cut, and a client that counts each request once."""
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -61,11 +62,10 @@ class Process:
 
     def call(self, method, path, body=None, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, text, answer.headers
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.headers
 
     def json(self, method, path, document=None):
         body = None if document is None else json.dumps(document)
