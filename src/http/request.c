@@ -220,17 +220,26 @@ const char *es_http_request_header(const es_http_request *request, const char *n
 
 /* ---- answers ---- */
 
-static bool add_headers(struct MHD_Response *response, const char *content_type,
-                        const es_http_header *headers, size_t count)
+/* The library refuses what would break the head, and fails without memory; it does not say which.
+ */
+static es_status add_header(struct MHD_Response *response, const char *name, const char *value,
+                            es_error *err)
 {
-    if (content_type != NULL &&
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type) != MHD_YES)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (MHD_add_response_header(response, headers[i].name, headers[i].value) != MHD_YES)
-            return false;
-    }
-    return true;
+    if (MHD_add_response_header(response, name, value) == MHD_YES)
+        return ES_OK;
+    if (value[0] == '\0' || strpbrk(value, "\t\r\n") != NULL)
+        return es_fail(err, ES_ERR_INTERNAL, "header '%s' of the answer cannot be sent", name);
+    return es_fail(err, ES_ERR_NOMEM, "no memory for header '%s' of the answer", name);
+}
+
+static es_status add_headers(struct MHD_Response *response, const char *content_type,
+                             const es_http_header *headers, size_t count, es_error *err)
+{
+    if (content_type != NULL)
+        ES_TRY(add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type, err));
+    for (size_t i = 0; i < count; i++)
+        ES_TRY(add_header(response, headers[i].name, headers[i].value, err));
+    return ES_OK;
 }
 
 struct MHD_Response *es_http_error_response(int status, const char *text)
@@ -340,11 +349,16 @@ static struct MHD_Response *response_from(const es_http_answer *answer)
 void es_http_answer_send(es_http_request *request, const es_http_answer *answer)
 {
     struct MHD_Response *response = response_from(answer);
-    if (response != NULL &&
-        (!add_headers(response, answer->content_type, answer->headers, answer->header_count) ||
-         (answer->close && MHD_add_response_header(response, "Connection", "close") != MHD_YES))) {
+    es_error err = {0};
+    es_status status = ES_OK;
+    if (response != NULL)
+        status = add_headers(response, answer->content_type, answer->headers, answer->header_count,
+                             &err);
+    if (response != NULL && status == ES_OK && answer->close)
+        status = add_header(response, "Connection", "close", &err);
+    if (status != ES_OK) {
         MHD_destroy_response(response);
-        give_error(request, 500, "a header of the answer cannot be sent");
+        es_http_answer_fail(request, &err);
         return;
     }
     give(request, response, answer->status, ES_HTTP_ANSWERED);
@@ -440,11 +454,13 @@ void es_http_answer_stream(es_http_request *request, const es_http_stream *strea
     } else if (stream->release != NULL) {
         stream->release(stream->context);
     }
-    if (response != NULL &&
-        !add_headers(response, stream->content_type, stream->headers, stream->header_count)) {
+    es_error err = {0};
+    if (response != NULL && add_headers(response, stream->content_type, stream->headers,
+                                        stream->header_count, &err) != ES_OK) {
         MHD_destroy_response(response);
-        response = es_http_error_response(500, "a header of the answer cannot be sent");
-        give(request, response, 500, ES_HTTP_STREAMING);
+        int status = es_status_http(err.status);
+        give(request, es_http_error_response(status, es_error_text(&err)), status,
+             ES_HTTP_STREAMING);
         return;
     }
     give(request, response, stream->status, ES_HTTP_STREAMING);

@@ -1,7 +1,8 @@
-/* Address space kept back for the small objects of ONNX Runtime. It makes many where no exception may
- * leave (destructors, its log), and without memory for one of those it ends the process. C++ asks a
- * handler before it gives up; ours gives a block back. Tensors do not come this way: those that do not
- * fit still fail at once. */
+/* Address space kept back for the small objects of ONNX Runtime. It makes many where no exception
+ * may leave (destructors, its log) or none is foreseen (its hash maps): without memory for one of
+ * those the process ends, at once or when the session is freed. C++ asks a handler before it gives
+ * up; ours gives a block back, but only where small things do not fit any more: a tensor that is
+ * too large still fails. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "runtime/internal.h"
 
@@ -10,22 +11,26 @@
 
 enum {
     BLOCKS = 4,
-    /* The C library's heap grows by 1 MiB at least where brk is refused. Never touched: no page of it
-     * is ever resident. */
+    /* The C library's heap grows by 1 MiB at least where brk is refused. Never touched: no page of
+     * it is ever resident. */
     BLOCK_SIZE = 2 << 20,
+    SMALL_SIZE = 64 << 10,
 };
 
-typedef void (*new_handler)(void);
-typedef new_handler (*handler_setter)(new_handler);
+typedef void (*handler)(void);
+typedef handler (*handler_setter)(handler);
 
 static _Atomic(void *) blocks[BLOCKS];
 static atomic_int missing = BLOCKS;
-static _Atomic(handler_setter) set_handler; /* std::set_new_handler; NULL: no library yet */
+static _Atomic(handler) throw_bad_alloc; /* NULL: a C++ library that we do not know, or none yet */
 
-/* Called by operator new, on any thread, as often as it stays without memory. */
+/* Called by operator new on any thread, again and again while it has no memory. */
 static void give_way(void)
 {
-    for (size_t i = 0; i < BLOCKS; i++) {
+    void *probe = malloc(SMALL_SIZE); /* from the heap that operator new asked */
+    bool fits = probe != NULL;
+    free(probe);
+    for (size_t i = 0; !fits && i < BLOCKS; i++) {
         void *block = atomic_exchange(&blocks[i], NULL);
         if (block == NULL)
             continue;
@@ -33,8 +38,7 @@ static void give_way(void)
         (void)munmap(block, BLOCK_SIZE); /* of our own mapping: cannot fail */
         return;
     }
-    handler_setter set = atomic_load(&set_handler);
-    (void)set(NULL); /* nothing left to give: it fails */
+    atomic_load (&throw_bad_alloc)(); /* does not return */
 }
 
 /* False when it is there already, or there is no room. */
@@ -57,22 +61,25 @@ bool es_reserve_keep(void)
 {
     if (atomic_load_explicit(&missing, memory_order_relaxed) == 0)
         return true;
-    handler_setter set = atomic_load(&set_handler);
-    if (set == NULL)
-        return true; /* a C++ library without handlers */
+    if (atomic_load(&throw_bad_alloc) == NULL)
+        return true; /* nobody would ask */
     for (size_t i = 0; i < BLOCKS; i++)
         if (refill(i))
             atomic_fetch_sub(&missing, 1);
-    if (atomic_load(&missing) == BLOCKS)
-        return false;
-    (void)set(give_way);
-    return true;
+    return atomic_load(&missing) < BLOCKS;
 }
 
 void es_reserve_start(void *library)
 {
-    void *symbol = dlsym(library, "_ZSt15set_new_handlerPFvvE"); /* of the library's C++ library */
+    /* std::set_new_handler, std::__throw_bad_alloc of the C++ library that the library uses */
+    void *symbols[] = {dlsym(library, "_ZSt15set_new_handlerPFvvE"),
+                       dlsym(library, "_ZSt17__throw_bad_allocv")};
+    if (symbols[0] == NULL || symbols[1] == NULL)
+        return;
     handler_setter set = NULL;
-    memcpy(&set, &symbol, sizeof symbol); /* C has no cast from data to function */
-    atomic_store(&set_handler, set);
+    handler throws = NULL;
+    memcpy(&set, &symbols[0], sizeof set); /* C has no cast from data to function */
+    memcpy(&throws, &symbols[1], sizeof throws);
+    atomic_store(&throw_bad_alloc, throws);
+    (void)set(give_way);
 }
