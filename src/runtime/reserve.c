@@ -24,12 +24,18 @@ static _Atomic(void *) blocks[BLOCKS];
 static atomic_int missing = BLOCKS;
 static _Atomic(handler) throw_bad_alloc; /* NULL: a C++ library that we do not know, or none yet */
 
+static bool small_fits(void)
+{
+    void *probe = malloc(SMALL_SIZE); /* from the heap of this thread, as operator new */
+    bool fits = probe != NULL;
+    free(probe);
+    return fits;
+}
+
 /* Called by operator new on any thread, again and again while it has no memory. */
 static void give_way(void)
 {
-    void *probe = malloc(SMALL_SIZE); /* from the heap that operator new asked */
-    bool fits = probe != NULL;
-    free(probe);
+    bool fits = small_fits();
     for (size_t i = 0; !fits && i < BLOCKS; i++) {
         void *block = atomic_exchange(&blocks[i], NULL);
         if (block == NULL)
@@ -59,6 +65,11 @@ static bool refill(size_t i)
 
 bool es_reserve_keep(void)
 {
+    /* A thread's first call makes its thread-local data, which the C library ends the process for. */
+    static _Thread_local bool entered;
+    entered = entered || small_fits();
+    if (!entered)
+        return false;
     if (atomic_load_explicit(&missing, memory_order_relaxed) == 0)
         return true;
     if (atomic_load(&throw_bad_alloc) == NULL)

@@ -104,8 +104,6 @@ static es_status run_marked(es_session *session, const values *in, values *out, 
                             const es_tensor *outputs, es_error *err)
 {
     const es_runtime *runtime = session->runtime;
-    if (!es_reserve_keep())
-        return es_fail(err, ES_ERR_NOMEM, "run: no memory left");
     for (int tries = 0; tries < 2; tries++) {
         const int mark = tries == 0 ? MARK_A : MARK_B;
         marks_set(session, given, outputs, mark);
@@ -129,6 +127,8 @@ es_status es_session_run(es_session *session, const es_tensor *inputs, size_t in
         es_ports_check(session->inputs, session->input_count, inputs, input_count, "input", err));
     ES_TRY(es_ports_check(session->outputs, session->output_count, outputs, output_count, "output",
                           err));
+    if (!es_reserve_keep())
+        return es_fail(err, ES_ERR_NOMEM, "run: no memory left");
     /* count grows with what is set, so the arrays need no clearing */
     ES_CLEANUP(values_done) values in;
     in.runtime = runtime;
