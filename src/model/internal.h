@@ -331,33 +331,20 @@ es_status es_op_set_macs(es_op *op, const int64_t *factors, size_t count,
                          es_error *err) ES_MUST_CHECK;
 
 /* shape and work functions; the comment of each is at its definition */
-#define ES_OP_FUNCTIONS(X)                                                                         \
-    X(same)                                                                                        \
-    X(same_typed)                                                                                  \
-    X(broadcast)                                                                                   \
-    X(compare)                                                                                     \
-    X(variadic)                                                                                    \
-    X(where)                                                                                       \
-    X(cast)                                                                                        \
-    X(cast_like)                                                                                   \
-    X(dropout)                                                                                     \
-    X(batchnorm)                                                                                   \
-    X(layernorm)                                                                                   \
-    X(like)                                                                                        \
-    X(quantize)                                                                                    \
-    X(dequantize)                                                                                  \
-    X(dynamic_quantize)                                                                            \
-    X(shape) X(size) X(reshape) X(flatten) X(squeeze) X(unsqueeze) X(transpose) X(concat) X(split) \
-        X(slice) X(pad) X(tile) X(expand) X(gather) X(gather_elements) X(gather_nd) X(onehot)      \
-            X(nonzero) X(topk) X(reduce) X(arg) X(constant) X(constant_of_shape) X(range)          \
-                X(random) X(depth_space) X(resize) X(conv) X(conv_transpose) X(pool)               \
-                    X(global_pool) X(rnn) X(gemm) X(matmul) X(einsum) X(tree) X(linear) X(per_row) \
-                        X(zipmap) X(ml_same) X(features) X(loose) X(sequence) X(sequence_element)  \
-                            X(split_sequence) X(scalar) X(if_else) X(loop) X(scan) X(nms) X(roi)   \
-                                X(unpool) X(grid) X(affine_grid) X(window) X(dft) X(stft) X(mel)   \
-                                    X(loss) X(crop_pad) X(col2im) X(det) X(compress) X(unique)     \
-                                        X(multinomial) X(attention) X(training) X(optional)        \
-                                            X(optional_get) X(skip_norm) X(deform)
+/* clang-format off */
+#define ES_OP_FUNCTIONS(X) \
+    X(same) X(same_typed) X(broadcast) X(compare) X(variadic) X(where) X(cast) X(cast_like) \
+    X(dropout) X(batchnorm) X(layernorm) X(like) X(quantize) X(dequantize) X(dynamic_quantize) \
+    X(shape) X(size) X(reshape) X(flatten) X(squeeze) X(unsqueeze) X(transpose) X(concat) \
+    X(split) X(slice) X(pad) X(tile) X(expand) X(gather) X(gather_elements) X(gather_nd) \
+    X(onehot) X(nonzero) X(topk) X(reduce) X(arg) X(constant) X(constant_of_shape) X(range) \
+    X(random) X(depth_space) X(resize) X(conv) X(conv_transpose) X(pool) X(global_pool) X(rnn) \
+    X(gemm) X(matmul) X(einsum) X(tree) X(linear) X(per_row) X(zipmap) X(ml_same) X(features) \
+    X(loose) X(sequence) X(sequence_element) X(split_sequence) X(scalar) X(if_else) X(loop) \
+    X(scan) X(nms) X(roi) X(unpool) X(grid) X(affine_grid) X(window) X(dft) X(stft) X(mel) \
+    X(loss) X(crop_pad) X(col2im) X(det) X(compress) X(unique) X(multinomial) X(attention) \
+    X(training) X(optional) X(optional_get) X(skip_norm) X(deform)
+/* clang-format on */
 #define X(name) es_status es_shape_##name(es_op *op, es_error *err);
 ES_OP_FUNCTIONS(X)
 #undef X

@@ -65,7 +65,8 @@ static bool refill(size_t i)
 
 bool es_reserve_keep(void)
 {
-    /* A thread's first call makes its thread-local data, which the C library ends the process for. */
+    /* A thread's first call makes its thread-local data, which the C library ends the process for.
+     */
     static _Thread_local bool entered;
     entered = entered || small_fits();
     if (!entered)

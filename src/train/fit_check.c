@@ -59,10 +59,11 @@ static es_status check_labels(const es_train_engine *engine, const es_dataset *s
     }
     for (size_t c = 0; !allow_empty && c < classes; c++)
         if (counts[c] == 0)
-            return es_fail(err, ES_ERR_ARG,
-                           "'%s': class %zu has no sample among the %zu to learn from, but net '%s' "
-                           "has classes 0 to %zu; where that is meant, allow empty classes",
-                           set->name, c, count, engine->nn->name, classes - 1);
+            return es_fail(
+                err, ES_ERR_ARG,
+                "'%s': class %zu has no sample among the %zu to learn from, but net '%s' "
+                "has classes 0 to %zu; where that is meant, allow empty classes",
+                set->name, c, count, engine->nn->name, classes - 1);
     return ES_OK;
 }
 
