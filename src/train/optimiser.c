@@ -41,13 +41,25 @@ es_status es_optimiser_init(es_arena *arena, const es_train_params *params, es_o
     return ES_OK;
 }
 
+/* In lanes, so that one addition need not wait for the other; always the same ones. */
 static double length_of(const es_train_params *params)
 {
-    double squares = 0;
-    for (size_t i = 0; i < params->count; i++)
-        for (size_t k = 0; k < params->items[i].count; k++)
-            squares += (double)params->items[i].gradient[k] * (double)params->items[i].gradient[k];
-    return sqrt(squares);
+    enum { LANES = 8 };
+    double squares[LANES] = {0};
+    double sum = 0;
+    for (size_t i = 0; i < params->count; i++) {
+        const float *gradient = params->items[i].gradient;
+        const size_t count = params->items[i].count;
+        const size_t whole = count / LANES * LANES;
+        for (size_t k = 0; k < whole; k += LANES)
+            for (size_t lane = 0; lane < LANES; lane++)
+                squares[lane] += (double)gradient[k + lane] * (double)gradient[k + lane];
+        for (size_t k = whole; k < count; k++)
+            squares[0] += (double)gradient[k] * (double)gradient[k];
+    }
+    for (size_t lane = 0; lane < LANES; lane++)
+        sum += squares[lane];
+    return sqrt(sum);
 }
 
 /* factor: of the gradients, by clipping. */
