@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -106,8 +107,10 @@ static int64_t due_ns(const es_http_loop *loop, int64_t library_ns, int64_t now_
 static void resume_awake(es_http_loop *loop)
 {
     es_http_request *next = NULL;
-    for (es_http_request *request = es_http_waker_take_all(loop->waker); request != NULL;
-         request = next) {
+    es_http_request *request = es_http_waker_take_all(loop->waker);
+    if (request != NULL)
+        es_http_rhythm_note(&loop->rhythm, atomic_load(&loop->waker->pushed_ns));
+    for (; request != NULL; request = next) {
         next = request->next_awake;
         es_http_request_resume(request);
     }
@@ -139,8 +142,8 @@ static void turn(es_http_loop *loop)
     int64_t now_ns = es_clock_now_ns(clock);
     int64_t library_ns = library_due_ns(loop, now_ns);
     loop->now_ns = now_ns;
-    int count = es_http_epoll_wait(loop->epoll_fd, events, EVENTS_MAX, now_ns,
-                                   due_ns(loop, library_ns, now_ns));
+    int count = es_http_waker_wait(loop->waker, &loop->rhythm, loop->epoll_fd, events, EVENTS_MAX,
+                                   now_ns, due_ns(loop, library_ns, now_ns));
     bool library = take_events(loop, events, count);
     resume_awake(loop);
     if (loop->core != NULL)
@@ -158,6 +161,7 @@ static void *run(void *context)
     es_http_loop *loop = context;
     bool ended = false;
     loop->self = pthread_self();
+    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* a beat is not waited for 50 us late */
     atomic_store(&loop->begun, true);
     if (loop->core != NULL)
         es_http_core_begin(loop->core);
