@@ -75,12 +75,18 @@ static inline world *world_make(es_http_server_opts opts)
     return w;
 }
 
-static inline void world_end(world *w)
+static inline void answer_kept(world *w)
 {
     es_http_request *left = NULL;
     while ((left = es_queue_try_pop(w->kept)) != NULL)
         es_http_answer_error(left, 500, "to nobody");
+}
+
+static inline void world_end(world *w)
+{
+    answer_kept(w);
     es_http_server_done(w->server);
+    answer_kept(w); /* those that were still on their way in */
     es_queue_free(w->kept);
     free(w);
 }
