@@ -48,9 +48,10 @@ es_status es_ort_made(const es_runtime *runtime, OrtStatus *status, const void *
 
 /* Memory kept back for the objects of the library that was loaded (reserve.c), once per process. */
 void es_reserve_start(void *library);
-/* Before the library is called: fills up what was used. False when no block is left and there is no
- * room for one: then a call could end the process. Threads: any. */
-bool es_reserve_keep(void) ES_MUST_CHECK;
+/* Before the library is called: fills up what was used. Fails with ES_ERR_NOMEM, prefixed by what,
+ * when no block is left and there is no room for one: then a call could end the process. Threads:
+ * any. */
+es_status es_reserve_keep(const char *what, es_error *err) ES_MUST_CHECK;
 
 /* Wraps the tensor's memory; it must outlive the value. */
 es_status es_tensor_wrap(const es_runtime *runtime, const es_tensor *tensor, OrtValue **out_value,

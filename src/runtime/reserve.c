@@ -44,7 +44,8 @@ static void give_way(void)
         (void)munmap(block, BLOCK_SIZE); /* of our own mapping: cannot fail */
         return;
     }
-    atomic_load (&throw_bad_alloc)(); /* does not return */
+    handler throws = atomic_load(&throw_bad_alloc);
+    throws(); /* does not return */
 }
 
 /* False when it is there already, or there is no room. */
@@ -63,7 +64,8 @@ static bool refill(size_t i)
     return false;
 }
 
-bool es_reserve_keep(void)
+/* A block is left, or can be had again. */
+static bool keep(void)
 {
     /* A thread's first call makes its thread-local data, which the C library ends the process for.
      */
@@ -79,6 +81,11 @@ bool es_reserve_keep(void)
         if (refill(i))
             atomic_fetch_sub(&missing, 1);
     return atomic_load(&missing) < BLOCKS;
+}
+
+es_status es_reserve_keep(const char *what, es_error *err)
+{
+    return keep() ? ES_OK : es_fail(err, ES_ERR_NOMEM, "%s: no memory left", what);
 }
 
 void es_reserve_start(void *library)

@@ -127,8 +127,7 @@ es_status es_session_run(es_session *session, const es_tensor *inputs, size_t in
         es_ports_check(session->inputs, session->input_count, inputs, input_count, "input", err));
     ES_TRY(es_ports_check(session->outputs, session->output_count, outputs, output_count, "output",
                           err));
-    if (!es_reserve_keep())
-        return es_fail(err, ES_ERR_NOMEM, "run: no memory left");
+    ES_TRY(es_reserve_keep("run", err));
     /* count grows with what is set, so the arrays need no clearing */
     ES_CLEANUP(values_done) values in;
     in.runtime = runtime;

@@ -180,8 +180,7 @@ static es_status session_fill(es_session *session, const char *path, const void 
     const ort *api = &runtime->api;
     ES_CLEANUP(ort_options_done) ort_options options = {.runtime = runtime};
     ES_TRY(check_room(path, size, err));
-    if (!es_reserve_keep())
-        return es_fail(err, ES_ERR_NOMEM, "session: no memory left");
+    ES_TRY(es_reserve_keep("session", err));
     OrtStatus *made = api->CreateSessionOptions(&options.handle);
     ES_TRY(es_ort_made(runtime, made, options.handle, "session options", err));
     ES_TRY(options_fill(runtime, opts, options.handle, err));
