@@ -35,23 +35,6 @@ typedef struct es_http_loop es_http_loop;
 typedef struct es_http_conn es_http_conn;
 
 /* ---- wake.c ---- */
-typedef struct es_http_waker {
-    _Atomic int refs;
-    int fd;                          /* readable: look at the list */
-    _Atomic(es_http_request *) head; /* suspended requests that can go on */
-    _Atomic bool asleep;             /* the loop: only then it must be rung for */
-    _Atomic int64_t pushed_ns;       /* when the last was; of the system's clock */
-} es_http_waker;
-
-es_http_waker *es_http_waker_new(void); /* NULL: no memory or descriptor */
-es_http_waker *es_http_waker_ref(es_http_waker *waker);
-void es_http_waker_unref(es_http_waker *waker);
-void es_http_waker_ring(es_http_waker *waker);
-void es_http_waker_push(es_http_waker *waker, es_http_request *request);
-bool es_http_waker_has(const es_http_waker *waker);
-es_http_request *es_http_waker_take_all(es_http_waker *waker); /* by next_awake */
-void es_http_waker_hush(es_http_waker *waker);
-
 /* Answers that come like a clock's beats, as those of a model at its limit do, are expected awake:
  * to ring for a thread whose processor has gone idle takes the ringing thread 8 us, 6 % of a small
  * model's run. */
@@ -62,6 +45,23 @@ typedef struct es_http_rhythm {
 
 void es_http_rhythm_note(es_http_rhythm *rhythm, int64_t beat_ns);
 int64_t es_http_rhythm_next(const es_http_rhythm *rhythm); /* INT64_MAX: there is none */
+
+typedef struct es_http_waker {
+    _Atomic int refs;
+    int fd;                          /* readable: look at the list */
+    _Atomic(es_http_request *) head; /* suspended requests that can go on */
+    _Atomic bool asleep;             /* the loop: only then it must be rung for */
+    _Atomic int64_t pushed_ns;       /* when the last was; of the system's clock */
+    es_http_rhythm rhythm;           /* of the pushes; the loop's */
+} es_http_waker;
+
+es_http_waker *es_http_waker_new(void); /* NULL: no memory or descriptor */
+es_http_waker *es_http_waker_ref(es_http_waker *waker);
+void es_http_waker_unref(es_http_waker *waker);
+void es_http_waker_ring(es_http_waker *waker);
+void es_http_waker_push(es_http_waker *waker, es_http_request *request);
+es_http_request *es_http_waker_take_all(es_http_waker *waker); /* by next_awake */
+void es_http_waker_hush(es_http_waker *waker);
 
 /* What an event of a loop's epoll is about: one of these, else a socket of its core. */
 #define ES_HTTP_TAG_WAKER UINT64_MAX
@@ -74,8 +74,8 @@ bool es_http_epoll_add(int epoll_fd, int fd, uint64_t tag); /* for reading */
 int es_http_epoll_wait(int epoll_fd, struct epoll_event *out, int room, int64_t now_ns,
                        int64_t until_ns);
 /* The same for the thread of waker, whose list ends it too. */
-int es_http_waker_wait(es_http_waker *waker, const es_http_rhythm *rhythm, int epoll_fd,
-                       struct epoll_event *out, int room, int64_t now_ns, int64_t until_ns);
+int es_http_waker_wait(es_http_waker *waker, int epoll_fd, struct epoll_event *out, int room,
+                       int64_t now_ns, int64_t until_ns);
 
 /* Who owns a request, and what may still happen to it:
  *   RUNNING    the loop is in it (receiving, or in the handler)
@@ -165,7 +165,6 @@ struct es_http_loop {
     bool thread_runs;
     _Atomic bool begun;
     es_http_waker *waker;
-    es_http_rhythm rhythm;
     bool again; /* something was resumed that the library has not looked at yet */
     size_t suspended_count;
     int listen_fd; /* its own copy; -1 once the daemon has it */

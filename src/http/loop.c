@@ -107,10 +107,8 @@ static int64_t due_ns(const es_http_loop *loop, int64_t library_ns, int64_t now_
 static void resume_awake(es_http_loop *loop)
 {
     es_http_request *next = NULL;
-    es_http_request *request = es_http_waker_take_all(loop->waker);
-    if (request != NULL)
-        es_http_rhythm_note(&loop->rhythm, atomic_load(&loop->waker->pushed_ns));
-    for (; request != NULL; request = next) {
+    for (es_http_request *request = es_http_waker_take_all(loop->waker); request != NULL;
+         request = next) {
         next = request->next_awake;
         es_http_request_resume(request);
     }
@@ -142,8 +140,8 @@ static void turn(es_http_loop *loop)
     int64_t now_ns = es_clock_now_ns(clock);
     int64_t library_ns = library_due_ns(loop, now_ns);
     loop->now_ns = now_ns;
-    int count = es_http_waker_wait(loop->waker, &loop->rhythm, loop->epoll_fd, events, EVENTS_MAX,
-                                   now_ns, due_ns(loop, library_ns, now_ns));
+    int count = es_http_waker_wait(loop->waker, loop->epoll_fd, events, EVENTS_MAX, now_ns,
+                                   due_ns(loop, library_ns, now_ns));
     bool library = take_events(loop, events, count);
     resume_awake(loop);
     if (loop->core != NULL)

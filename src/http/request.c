@@ -233,13 +233,13 @@ static es_status add_header(struct MHD_Response *response, const char *name, con
 }
 
 static es_status add_headers(struct MHD_Response *response, const char *content_type,
-                             const es_http_header *headers, size_t count, es_error *err)
+                             const es_http_header *headers, size_t count, bool close, es_error *err)
 {
     if (content_type != NULL)
         ES_TRY(add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type, err));
     for (size_t i = 0; i < count; i++)
         ES_TRY(add_header(response, headers[i].name, headers[i].value, err));
-    return ES_OK;
+    return close ? add_header(response, "Connection", "close", err) : ES_OK;
 }
 
 struct MHD_Response *es_http_error_response(int status, const char *text)
@@ -350,13 +350,8 @@ void es_http_answer_send(es_http_request *request, const es_http_answer *answer)
 {
     struct MHD_Response *response = response_from(answer);
     es_error err = {0};
-    es_status status = ES_OK;
-    if (response != NULL)
-        status = add_headers(response, answer->content_type, answer->headers, answer->header_count,
-                             &err);
-    if (response != NULL && status == ES_OK && answer->close)
-        status = add_header(response, "Connection", "close", &err);
-    if (status != ES_OK) {
+    if (response != NULL && add_headers(response, answer->content_type, answer->headers,
+                                        answer->header_count, answer->close, &err) != ES_OK) {
         MHD_destroy_response(response);
         es_http_answer_fail(request, &err);
         return;
@@ -456,7 +451,7 @@ void es_http_answer_stream(es_http_request *request, const es_http_stream *strea
     }
     es_error err = {0};
     if (response != NULL && add_headers(response, stream->content_type, stream->headers,
-                                        stream->header_count, &err) != ES_OK) {
+                                        stream->header_count, false, &err) != ES_OK) {
         MHD_destroy_response(response);
         int status = es_status_http(err.status);
         give(request, es_http_error_response(status, es_error_text(&err)), status,

@@ -55,14 +55,12 @@ void es_http_waker_push(es_http_waker *waker, es_http_request *request)
         es_http_waker_ring(waker);
 }
 
-bool es_http_waker_has(const es_http_waker *waker)
-{
-    return atomic_load(&waker->head) != NULL;
-}
-
 es_http_request *es_http_waker_take_all(es_http_waker *waker)
 {
-    return atomic_exchange(&waker->head, NULL);
+    es_http_request *head = atomic_exchange(&waker->head, NULL);
+    if (head != NULL)
+        es_http_rhythm_note(&waker->rhythm, atomic_load(&waker->pushed_ns));
+    return head;
 }
 
 void es_http_waker_hush(es_http_waker *waker)
@@ -118,28 +116,32 @@ int64_t es_http_rhythm_next(const es_http_rhythm *rhythm)
     return is_one ? rhythm->last_ns + rhythm->gap_ns : INT64_MAX;
 }
 
+static bool has(const es_http_waker *waker)
+{
+    return atomic_load(&waker->head) != NULL;
+}
+
 static int sleep_until(es_http_waker *waker, int epoll_fd, struct epoll_event *out, int room,
                        int64_t now_ns, int64_t until_ns)
 {
     atomic_store(&waker->asleep, true);
-    int count = es_http_epoll_wait(epoll_fd, out, room, now_ns,
-                                   es_http_waker_has(waker) ? now_ns : until_ns);
+    int count = es_http_epoll_wait(epoll_fd, out, room, now_ns, has(waker) ? now_ns : until_ns);
     atomic_store(&waker->asleep, false);
     return count;
 }
 
-int es_http_waker_wait(es_http_waker *waker, const es_http_rhythm *rhythm, int epoll_fd,
-                       struct epoll_event *out, int room, int64_t now_ns, int64_t until_ns)
+int es_http_waker_wait(es_http_waker *waker, int epoll_fd, struct epoll_event *out, int room,
+                       int64_t now_ns, int64_t until_ns)
 {
     es_clock *clock = es_clock_system(); /* now_ns and until_ns may be of another */
-    int64_t beat_ns = es_http_rhythm_next(rhythm);
+    int64_t beat_ns = es_http_rhythm_next(&waker->rhythm);
     int64_t ahead_ns = beat_ns == INT64_MAX ? INT64_MAX : beat_ns - es_clock_now_ns(clock);
     if (until_ns <= now_ns || ahead_ns < -MARGIN_NS || ahead_ns >= until_ns - now_ns)
         return sleep_until(waker, epoll_fd, out, room, now_ns, until_ns);
     int count = 0;
     if (ahead_ns > MARGIN_NS)
         count = sleep_until(waker, epoll_fd, out, room, now_ns, now_ns + ahead_ns - MARGIN_NS);
-    while (count == 0 && !es_http_waker_has(waker) && es_clock_now_ns(clock) < beat_ns + MARGIN_NS)
+    while (count == 0 && !has(waker) && es_clock_now_ns(clock) < beat_ns + MARGIN_NS)
         count = es_http_epoll_wait(epoll_fd, out, room, 0, 0);
     return count;
 }

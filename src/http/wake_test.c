@@ -1,4 +1,5 @@
-/* Threads that wake a loop: nothing is lost, whether it sleeps, is about to, or waits for a beat. */
+/* Threads that wake a loop: nothing is lost, whether it sleeps, is about to, or waits for a beat.
+ */
 #include "base/rng.h"
 #include "es_test.h"
 #include "internal.h"
@@ -69,7 +70,6 @@ static void receive_all(size_t pushers, int64_t gap_ns)
     pusher given[PUSHERS];
     pthread_t threads[PUSHERS];
     es_http_waker *waker = es_http_waker_new();
-    es_http_rhythm rhythm = {.last_ns = 0};
     es_clock *clock = es_clock_system();
     int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event;
@@ -84,14 +84,11 @@ static void receive_all(size_t pushers, int64_t gap_ns)
     }
     while (came < pushers * PUSHES) {
         int64_t now_ns = es_clock_now_ns(clock);
-        if (es_http_waker_wait(waker, &rhythm, epoll_fd, &event, 1, now_ns,
-                               now_ns + 20 * ES_NS_PER_S) > 0)
+        if (es_http_waker_wait(waker, epoll_fd, &event, 1, now_ns, now_ns + 20 * ES_NS_PER_S) > 0)
             es_http_waker_hush(waker);
         assert_true(es_clock_now_ns(clock) < now_ns + 10 * ES_NS_PER_S); /* a lost one: 20 s */
-        es_http_request *request = es_http_waker_take_all(waker);
-        if (request != NULL)
-            es_http_rhythm_note(&rhythm, atomic_load(&waker->pushed_ns));
-        for (; request != NULL; request = request->next_awake)
+        for (es_http_request *request = es_http_waker_take_all(waker); request != NULL;
+             request = request->next_awake)
             came++;
     }
     for (size_t i = 0; i < pushers; i++) {
