@@ -17,6 +17,7 @@ from node_support import HEADER, SANITISED, f32
 from support import main
 
 WIDTH = 6000  # 144 MB of weights
+LARGE = 12 << 20  # values; 48 MB
 
 
 @unittest.skipIf(SANITISED, "sanitisers take memory of their own")
@@ -76,18 +77,22 @@ class Memory(GatewayCase):
         node.json("POST", "/v2/models/add/infer", {"inputs": [f32("x", [1, 4], [0] * 4)]})
         node.end()
 
+    def copy(self, node, values):
+        """Status, and the values that came back or the error."""
+        head = json.dumps({"inputs": [f32("x", [1, len(values) // 4], binary_data_size=len(values))],
+                           "parameters": {"binary_data_output": True}}).encode()
+        status, answer, headers = node.call("POST", "/v2/models/copy/infer", head + values,
+                                            {HEADER: str(len(head))})
+        return status, answer[int(headers[HEADER]):] if status == 200 else answer
+
     def test_requests_that_do_not_fit(self):
         """48 MB of tensor need as much again for the answer: refused or cut, the node goes on."""
         node = self.node()
         load = Load(node.port, "add", rate(300), 3).start()
-        count = 12 << 20
-        head = json.dumps({"inputs": [f32("x", [1, count], binary_data_size=4 * count)],
-                           "parameters": {"binary_data_output": True}}).encode()
-        body = head + bytes(4 * count)
 
         def ask():
             try:
-                return node.call("POST", "/v2/models/copy/infer", body, {HEADER: str(len(head))})[0]
+                return self.copy(node, bytes(4 * LARGE))[0]
             except OSError:
                 return "broken"
         self.give_room(node, 20)
@@ -111,20 +116,17 @@ class Memory(GatewayCase):
             node = self.node()
             load = Load(node.port, "add", rate(300), 1).start()
             self.give_room(node, room)
-            for count in (1000, 12 << 20, 20000, 1 << 20) * 2:
+            for count in (1000, LARGE, 20000, 1 << 20) * 2:
                 values = struct.pack("<f", room + 1) * count
-                head = json.dumps({"inputs": [f32("x", [1, count], binary_data_size=4 * count)],
-                                   "parameters": {"binary_data_output": True}}).encode()
                 try:
-                    status, answer, headers = node.call(
-                        "POST", "/v2/models/copy/infer", head + values, {HEADER: str(len(head))})
+                    status, answer = self.copy(node, values)
                 except (OSError, http.client.HTTPException):
                     ends["broken"] += 1
                     continue
                 ends[status] += 1
                 self.assertIn(status, (200, 503), answer[:300])
                 if status == 200:
-                    self.assertEqual(answer[int(headers[HEADER]):], values)
+                    self.assertEqual(answer, values)
             load.join()
             self.assertEqual(load.wrong, [])
             self.assertEqual(load.twice, 0)
